@@ -1,0 +1,144 @@
+/*
+ * cli: one option table a tool. From it come parsing (getopt_long), --help, the shell completion, the check
+ * of the man page (hidden --dump-options) and the nearest match for a mistyped name.
+ *
+ *   static const struct cli_opt options[] = { CLI_MODEL(struct opts, model), …, CLI_END };
+ *   static const struct cli_prog prog = { "llm-x", "[FILE...]", "does x", options, verbs };
+ *   int main(int argc, char **argv) {
+ *           if (cli_start(&c, &prog, &o, argc, argv)) return cli_finish(&c, NULL);
+ *           failed = run(&o, &c.tally, &e);
+ *           return cli_finish(&c, failed ? &e : NULL);
+ *   }
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "base/base.h"
+#include "os/os.h"
+#include <stddef.h>
+
+enum cli_kind {
+	CLI_K_END,
+	CLI_K_HEAD,   /* a heading in --help: text in `help` */
+	CLI_K_FLAG,   /* bool; also --no-NAME */
+	CLI_K_STR,    /* const char *, borrowed from argv */
+	CLI_K_LIST,   /* struct cli_list: repeatable */
+	CLI_K_U32,    /* uint32_t in [min, max] */
+	CLI_K_U64,
+	CLI_K_I64,
+	CLI_K_F64,    /* double in [min, max] */
+	CLI_K_ENUM,   /* int, set to `set_to`: a word out of `words`, its place in the list */
+	CLI_K_SET,    /* int at offset = set_to: several flags share one place (--text, --records, --lines) */
+};
+
+struct cli_list {
+	const char **v;
+	size_t n, cap;
+};
+
+struct cli_opt {
+	enum cli_kind kind;
+	int letter;           /* 0: long only */
+	const char *name;     /* long name */
+	const char *arg;      /* name of the argument in --help: "N", "FILE"; its words drive completion:
+	                         FILE, DIR, MODEL (registry names), METRIC, "a|b|c" */
+	const char *help;     /* one line, no full stop; the default in brackets */
+	size_t offset;        /* place in the tool's struct */
+	size_t given;         /* place of a bool that says it was given; (size_t)-1: none */
+	double min, max;      /* numbers */
+	int set_to;
+	const char *alias;    /* another long name that is accepted but not shown, or NULL */
+	const char *verbs;    /* " add search ": only under these verbs; NULL: all */
+};
+
+#define CLI_NOT_KEPT ((size_t)-1)
+#define CLI_HEAD(text) { .kind = CLI_K_HEAD, .help = text }
+#define CLI_FLAG(l, nm, S, m, hlp) \
+	{ .kind = CLI_K_FLAG, .letter = l, .name = nm, .help = hlp, .offset = offsetof(S, m), .given = CLI_NOT_KEPT }
+#define CLI_STR(l, nm, a, S, m, hlp) \
+	{ .kind = CLI_K_STR, .letter = l, .name = nm, .arg = a, .help = hlp, .offset = offsetof(S, m), .given = CLI_NOT_KEPT }
+#define CLI_LIST(l, nm, a, S, m, hlp) \
+	{ .kind = CLI_K_LIST, .letter = l, .name = nm, .arg = a, .help = hlp, .offset = offsetof(S, m), .given = CLI_NOT_KEPT }
+#define CLI_U32(l, nm, a, S, m, lo, hi, hlp) \
+	{ .kind = CLI_K_U32, .letter = l, .name = nm, .arg = a, .help = hlp, .offset = offsetof(S, m), .given = CLI_NOT_KEPT, .min = lo, .max = hi }
+#define CLI_U64(l, nm, a, S, m, hlp) \
+	{ .kind = CLI_K_U64, .letter = l, .name = nm, .arg = a, .help = hlp, .offset = offsetof(S, m), .given = CLI_NOT_KEPT }
+#define CLI_F64(l, nm, a, S, m, lo, hi, hlp) \
+	{ .kind = CLI_K_F64, .letter = l, .name = nm, .arg = a, .help = hlp, .offset = offsetof(S, m), .given = CLI_NOT_KEPT, .min = lo, .max = hi }
+#define CLI_ENUM(l, nm, words, S, m, hlp) \
+	{ .kind = CLI_K_ENUM, .letter = l, .name = nm, .arg = words, .help = hlp, .offset = offsetof(S, m), .given = CLI_NOT_KEPT }
+#define CLI_SET(l, nm, S, m, val, hlp) \
+	{ .kind = CLI_K_SET, .letter = l, .name = nm, .help = hlp, .offset = offsetof(S, m), .given = CLI_NOT_KEPT, .set_to = val }
+#define CLI_END { .kind = CLI_K_END }
+
+/* Shared blocks: the same letters and words in every tool. S has a `struct record_opts` named m. */
+#define CLI_MODEL(S, m) CLI_STR('m', "model", "MODEL", S, m, "a GGUF file or a model of the registry")
+#define CLI_THREADS(S, m) CLI_U32('t', "threads", "N", S, m, 1, 1024, "threads [all processors]")
+#define CLI_RECORDS(S, m) \
+	CLI_HEAD("Records:"), \
+	CLI_U32('j', "jobs", "N", S, m.jobs, 1, 4096, "records in flight"), \
+	CLI_STR('o', "output", "FILE", S, m.output, "write records to FILE (.zst compresses)"), \
+	CLI_STR(0, "field", "NAME", S, m.field, "the member that holds the text"), \
+	CLI_FLAG(0, "only", S, m.only, "print the id and the members added here"), \
+	CLI_STR(0, "errors", "FILE", S, m.errors, "divert records in error to FILE"), \
+	CLI_STR(0, "resume", "FILE", S, m.resume, "append to FILE what it lacks"), \
+	CLI_FLAG(0, "retry-errors", S, m.retry_errors, "with --resume: do records in error again"), \
+	CLI_FLAG(0, "fail-fast", S, m.fail_fast, "stop at the first error"), \
+	CLI_STR(0, "summary", "FILE", S, m.summary, "write the counts as JSON to FILE"), \
+	CLI_SET(0, "records", S, m.input, 1, "the input is records"), \
+	CLI_SET(0, "text", S, m.input, 2, "the input is text"), \
+	CLI_SET(0, "lines", S, m.input, 3, "each line of text is a record")
+/* -q -v --progress --help --version are every tool's and need no row. */
+
+struct cli_verb {
+	const char *name;     /* "add"; NULL ends the list */
+	const char *operands; /* "DB [FILE...]" */
+	const char *help;
+};
+
+struct cli_prog {
+	const char *name;
+	const char *operands;       /* "[FILE...]" */
+	const char *purpose;        /* one sentence, lower case, no full stop */
+	const struct cli_opt *options;
+	const struct cli_verb *verbs; /* NULL: none. The first operand then is one of them. */
+	const char *const *examples;  /* two lines for --help, NULL-terminated, or NULL */
+};
+
+struct cli {
+	const struct cli_prog *prog;
+	const struct cli_verb *verb; /* the verb given */
+	const char *const *operands; /* after the verb */
+	size_t n_operands;
+	int verbose;                 /* 0; -v 1; -vv 2 */
+	bool quiet;
+	bool progress;               /* --progress, or a terminal on stderr and not quiet */
+	int status;                  /* exit status when cli_start() said no */
+	struct tally tally;
+	void *lists;                 /* memory of CLI_K_LIST */
+};
+
+/*
+ * Parse argv into *opts (defaults are what is in there), install the signal handlers. Returns 1 when there is
+ * nothing more to do: --help, --version, --dump-options answered, or bad usage reported; then return
+ * cli_finish(c, NULL). Abbreviated long options are refused with the nearest name.
+ */
+int cli_start(struct cli *c, const struct cli_prog *prog, void *opts, int argc, char **argv);
+/* Was the option given on the command line? (name without dashes) */
+bool cli_given(const struct cli *c, const char *name);
+/*
+ * Close: progress cleared, one line a distinct error code with its count, e's message, checked close of stdout.
+ * The exit status is the design's: e's code, else 1 when records carry errors, else 0.
+ */
+int cli_finish(struct cli *c, const struct err *e);
+/* One line on stderr, "tool: …", control characters masked; cli_info only with -v, cli_note at a terminal or -v,
+ * cli_warn unless -q. */
+void cli_warn(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void cli_info(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void cli_note(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Bad usage found by the tool: the message and "Try '… --help'"; sets ERR_USAGE. Returns -1. */
+int cli_usage(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Nearest of n names to what was typed (Damerau-Levenshtein), or NULL when none is near. */
+const char *cli_nearest(const char *typed, const char *const *names, size_t n);
+
+#endif

@@ -1,0 +1,126 @@
+/*
+ * llm: the one place where a name becomes a model that answers. Registry of models on disk, opening (GGUF + tokenizer +
+ * weights + chat template), import and quantization, the batch scheduler of generation, embedding. The interface hides
+ * whether a model is local: a backend for services joins here.
+ */
+#ifndef LLM_LLM_H
+#define LLM_LLM_H
+
+#include "base/base.h"
+#include "gguf/gguf.h"
+#include "json/json.h"
+#include "model/model.h"
+#include "os/os.h"
+#include "sample/sample.h"
+#include "tok/tok.h"
+
+/* ---- registry ---------------------------------------------------------------------------------- */
+
+enum llm_role { LLM_GENERATE, LLM_EMBED };
+/*
+ * The file of a model by DESIGN 3: a name with '/' or ending in ".gguf" is a file; else the registry: the folders of models
+ * (XDG data, then datadir), ollama's and the Hugging Face cache's by their own names. name NULL: LLMU_MODEL_GENERATE or
+ * LLMU_MODEL_EMBED, the config file, the installed default; `how` (may be NULL) then says which, for one line on stderr.
+ * ERR_MODEL_NOT_FOUND lists what is there and how to get one.
+ */
+int llm_find(struct buf *path, struct buf *how, const char *name, enum llm_role role, struct err *e);
+/* One entry a model found, in a fixed order; ERR_OPEN only where a folder cannot be read at all. */
+struct llm_entry {
+	const char *name;   /* as -m takes it */
+	const char *path;
+	const char *source; /* "llm-utils", "ollama", "huggingface", "lmstudio" */
+	uint64_t bytes;
+};
+int llm_list(struct llm_entry **out, size_t *n, struct arena *a, struct err *e);
+/* Hex SHA-256 of a model file (of all parts' digests for a split one), from the cache keyed by its stamps when they are
+ * unchanged, else computed and kept. */
+int llm_digest(char out[HASH_HEX_LEN + 1], const struct gguf *g, struct err *e);
+
+/* ---- an open model ------------------------------------------------------------------------------ */
+
+struct llm;
+struct llm_opts {
+	unsigned threads;      /* 0: all processors */
+	unsigned jobs;         /* most sequences at once */
+	uint32_t ctx;          /* most tokens a sequence; 0: what the model was trained for */
+	const char *kv_type;   /* "f16" (NULL), "q8_0", "f32" */
+	const char *pooling;   /* NULL: as the file says */
+	const char *prompt_cache; /* folder, or NULL */
+	bool tokenizer_only;   /* no weights: llm-tokenize */
+	bool force_tokenizer;  /* accept an unknown pre-tokenizer */
+};
+int llm_open(struct llm **out, const char *path, const struct llm_opts *o, struct err *e);
+void llm_close(struct llm *l);
+const char *llm_name(const struct llm *l);   /* file name without folder and suffix */
+const char *llm_model_digest(struct llm *l); /* hex, or "" when it could not be computed */
+const struct tok *llm_tok(const struct llm *l);
+struct model *llm_model(const struct llm *l);
+const struct gguf *llm_gguf(const struct llm *l);
+/* NULL where the file has none. */
+const struct tok_tmpl *llm_chat(const struct llm *l);
+struct os_pool *llm_pool(const struct llm *l);
+uint32_t llm_ctx(const struct llm *l);
+
+/* ---- embedding ---------------------------------------------------------------------------------- */
+
+/* Documents in, vectors out, in one packed pass. Prefixes are the caller's. */
+struct llm_doc {
+	const int32_t *ids;
+	int32_t n;
+	float *out; /* [model_info()->n_out] */
+};
+int llm_embed(struct llm *l, struct llm_doc *docs, size_t n, bool normalize, struct err *e);
+
+/* ---- generation: many requests at once ----------------------------------------------------------- */
+
+struct llm_stops {
+	const struct str *v;
+	size_t n;
+};
+enum llm_finish { LLM_STOP, LLM_LENGTH };
+struct llm_request {
+	/* in */
+	const int32_t *ids; /* the prompt; borrowed until it is finished */
+	int32_t n_ids, max_tokens;
+	struct sample_params sample;
+	uint64_t sample_index; /* which of n samples */
+	struct llm_stops stops;
+	int n_top;             /* top_logprobs; -1: no logprobs at all */
+	void *user;
+	/* streaming: called with bytes that are certain (UTF-8 whole, no stop string begun); NULL: none */
+	void (*on_text)(struct llm_request *rq, struct str bytes);
+	/* out */
+	struct buf text;       /* the output, without the stop string */
+	struct tok_ids out;
+	struct sample_choice *chosen; /* [out.n] with logprobs */
+	struct sample_choice *top;    /* [out.n, n_top] */
+	enum llm_finish finish;
+	int32_t n_cached;      /* prompt tokens that were shared with others */
+	uint64_t t_queued, t_start, t_first, t_done; /* mono ns */
+	struct err err;        /* code != ERR_OK: it failed alone */
+};
+struct llm_gen;
+int llm_gen_new(struct llm_gen **out, struct llm *l, struct err *e);
+void llm_gen_free(struct llm_gen *g);
+/* How many more may be submitted now. */
+size_t llm_gen_room(const struct llm_gen *g);
+int llm_gen_submit(struct llm_gen *g, struct llm_request *rq, struct err *e);
+/* One step of the batch; *done is a finished request or NULL. Call while llm_gen_busy(). -1 ends the run. */
+int llm_gen_step(struct llm_request **done, struct llm_gen *g, struct err *e);
+bool llm_gen_busy(const struct llm_gen *g);
+void llm_request_release(struct llm_request *rq);
+
+/* Log-likelihood of given tokens: out[i] = log p(ids[i] | ids[0..i)), i >= 1; out[0] = 0. */
+int llm_score(struct llm *l, const int32_t *ids, int32_t n, double *out, struct err *e);
+
+/* ---- making models ------------------------------------------------------------------------------ */
+
+struct llm_import_opts {
+	const char *type; /* "f32", "f16", "bf16", "q8_0", "q4_0", … */
+	const char *name; /* general.name; NULL: the folder's */
+};
+/* A Hugging Face folder (config.json, tokenizer.json, *.safetensors, 1_Pooling/config.json, …) to one GGUF file. */
+int llm_import(const char *dir, const char *out_path, const struct llm_import_opts *o, struct err *e);
+int llm_quantize(const char *in_path, const char *out_path, const char *type, struct os_pool *pool, struct err *e);
+
+#endif

@@ -1,0 +1,1 @@
+common_libcommon_a_SOURCES += %D%/store.h

@@ -1,0 +1,1 @@
+# shell tests of whole tools: TESTS += and EXTRA_DIST +=
