@@ -1,1 +1,3 @@
 EXTRA_DIST += %D%/check-layers
+dist_check_SCRIPTS += %D%/check-examples
+TESTS += %D%/check-examples

@@ -1,1 +1,3 @@
 # shell tests of whole tools: TESTS += and EXTRA_DIST +=
+TESTS += %D%/check-examples.t
+EXTRA_DIST += %D%/check-examples.t
