@@ -69,7 +69,10 @@ void err_clear(struct err *e);
 const char *err_name(enum err_code code);
 /* The code with that name, or ERR_OK. */
 enum err_code err_by_name(const char *name, size_t n);
-/* Exit status of a run that ended with this code (never 0 but for ERR_OK; 1 for a record's code). */
+/*
+ * Exit status of a run that ended with this code (never 0 but for ERR_OK). A record's code that ends a run stopped it
+ * early, which is 4, unless the design's table has a better word: mismatches 5, services 6 and 7, budgets 3.
+ */
 int err_exit(enum err_code code);
 /* May a later attempt succeed? (rate limit, server error, timeout, open circuit) */
 bool err_retryable(enum err_code code);

@@ -1,7 +1,7 @@
 /*
  * num: text to numbers and back, independent of the locale, exact.
  * Parsing takes the whole span or fails. Printing gives the shortest text that reads back to the same
- * number, in JSON's grammar (non-finite values are the caller's business).
+ * number, in JSON's grammar (non-finite values print as null).
  */
 #ifndef BASE_NUM_H
 #define BASE_NUM_H
@@ -21,6 +21,7 @@ double num_json_f64(struct str s);
 /* The same to the nearest float, rounded once. */
 float num_json_f32(struct str s);
 
+/* Printing: NUL-terminated, returns the length. */
 size_t num_put_u64(char out[NUM_BUF], uint64_t v);
 size_t num_put_i64(char out[NUM_BUF], int64_t v);
 size_t num_put_f64(char out[NUM_BUF], double v); /* 1 -> "1", 0.1 -> "0.1", 1e300 -> "1e300" */

@@ -13,6 +13,8 @@ struct rng {
 	uint64_t step;   /* counts draws; set it to address one */
 };
 
+/* The bare function: a block of 128 bits for a counter of 128 bits under a key of 64. */
+void rng_philox(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
 /* The 64 bits at (key, stream, step), independent of any state. */
 uint64_t rng_at(uint64_t key, uint64_t stream, uint64_t step);
 /* The next draw of a stream: rng_at(…) and step + 1. */

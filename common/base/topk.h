@@ -18,6 +18,7 @@ struct topk {
 };
 
 void topk_init(struct topk *t, struct topk_item *items, size_t k);
+/* NaN is never held. */
 void topk_push(struct topk *t, float score, uint64_t index);
 /* The score that a new one must beat or tie; -INFINITY while fewer than k are held. */
 float topk_floor(const struct topk *t);
