@@ -1,3 +1,4 @@
 EXTRA_DIST += %D%/check-layers
 dist_check_SCRIPTS += %D%/check-examples
 TESTS += %D%/check-examples
+EXTRA_DIST += %D%/dev %D%/quickstart

@@ -1,3 +1,13 @@
 EXTRA_DIST += %D%/tap.h %D%/lib.sh %D%/fuzz/replay.c
 AM_CPPFLAGS += -I$(top_srcdir)/tests
 include tests/cli/local.mk
+
+# Slow tests use the real models of scripts/fetch-models; each skips what is not there.
+SLOW_TESTS =
+include tests/slow/local.mk
+EXTRA_DIST += $(SLOW_TESTS)
+.PHONY: check-slow bench
+check-slow: all
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(SLOW_TESTS)'
+bench: all
+	$(SHELL) $(top_srcdir)/tests/bench/run

@@ -1,0 +1,1 @@
+# SLOW_TESTS += %D%/NAME.t
