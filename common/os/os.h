@@ -89,7 +89,7 @@ int os_stop_signal(void);
 void os_stop_request(int sig);
 /* Die of that signal, so that the shell sees 128 + sig. Does not return. */
 void os_reraise(int sig) __attribute__((noreturn));
-/* A file to remove if the process dies of a signal (an atomic temp registers itself). */
+/* Temp files of os_atomic_open() are removed by os_reraise() and by a second INT. */
 
 /* ---- threads --------------------------------------------------------------------------------- */
 
