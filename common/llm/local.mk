@@ -1,1 +1,5 @@
-common_libcommon_a_SOURCES += %D%/llm.h
+common_libcommon_a_SOURCES += %D%/llm.h %D%/registry.c %D%/pack_impl.h %D%/pack.c %D%/quantize.c
+check_PROGRAMS += %D%/registry_test
+%C%_registry_test_SOURCES = %D%/registry_test.c
+%C%_registry_test_LDADD = $(LIBS_COMMON)
+TESTS += %D%/registry_test

@@ -1,0 +1,103 @@
+/* quantize: a GGUF file to one of another type. */
+#include "config.h"
+#include "llm/pack_impl.h"
+#include "base/banned.h"
+
+/* May tensor t become `type`? Quantizing what is quantized loses twice; only Q8_0 is near enough to the original. */
+static int check_source(const struct gguf_tensor *t, uint32_t type, struct err *e)
+{
+	const struct gguf_type_info *from = gguf_type_info(t->type), *to = gguf_type_info(type);
+
+	if (from->block == 1 || to->block == 1 || t->type == GGUF_Q8_0 || t->type == type)
+		return 0;
+	return err_set(e, ERR_UNSUPPORTED,
+		       "tensor %.*s is %s already; quantize from the model's F32, F16, BF16 or Q8_0 file",
+		       (int)t->name.n, t->name.p, from->name);
+}
+
+static int copy_keys(struct gguf_writer *w, const struct gguf *g, const struct pack_kind *k, struct err *e)
+{
+	bool typed = false;
+
+	for (size_t i = 0; i < gguf_n_keys(g); i++) {
+		const struct gguf_key *key = gguf_key_at(g, i);
+
+		if (str_starts(key->name, STR("split.")) || str_is(key->name, "general.quantization_version"))
+			continue;
+		if (str_is(key->name, "general.file_type")) {
+			typed = true;
+			if (gguf_put_u32(w, "general.file_type", k->file_type, e))
+				return -1;
+		} else if (gguf_put_raw(w, key, e)) {
+			return -1;
+		}
+	}
+	if (!typed && gguf_put_u32(w, "general.file_type", k->file_type, e))
+		return -1;
+	return gguf_put_u32(w, "general.quantization_version", 2, e);
+}
+
+static uint32_t arch_u32(const struct gguf *g, const char *suffix)
+{
+	struct str arch = gguf_str_or(g, "general.architecture", STR(""));
+	char key[128];
+
+	snprintf(key, sizeof key, "%.*s.%s", (int)(arch.n < 64 ? arch.n : 64), arch.p, suffix);
+	return gguf_u32_or(g, key, 0);
+}
+
+static int plan(struct pack_item *items, struct arena *a, const struct gguf *g, const struct pack_kind *k,
+		struct err *e)
+{
+	struct pack_model m = { .tied = !gguf_find_tensor(g, "output.weight"),
+				.n_layer = arch_u32(g, "block_count"),
+				.n_expert = arch_u32(g, "expert_count") };
+
+	for (size_t i = 0; i < gguf_n_tensors(g); i++) {
+		const struct gguf_tensor *t = gguf_tensor_at(g, i);
+		struct str name = arena_str(a, t->name);
+
+		if (!name.p)
+			return err_nomem(e);
+		items[i] = (struct pack_item){ .name = name.p, .type = t->type, .n_dims = t->n_dims, .src = *t };
+		memcpy(items[i].ne, t->ne, sizeof t->ne);
+		if (!pack_is_weight(name, t->n_dims))
+			continue;
+		items[i].type = pack_type(k, &m, name, t->ne[0]);
+		if (check_source(t, items[i].type, e))
+			return -1;
+	}
+	return 0;
+}
+
+int llm_quantize(const char *in_path, const char *out_path, const char *type, struct os_pool *pool, struct err *e)
+{
+	const struct pack_kind *k;
+	struct gguf *g = NULL;
+	struct gguf_writer *w = NULL;
+	struct pack_item *items = NULL;
+	struct arena a;
+	int r = -1;
+
+	arena_init(&a, BUF_MAX_LINE);
+	if (pack_kind_find(&k, type, e) || gguf_open(&g, in_path, e))
+		goto out;
+	items = ckd_alloc(gguf_n_tensors(g) + 1, sizeof *items);
+	if (!items) {
+		err_nomem(e);
+		goto out;
+	}
+	if (plan(items, &a, g, k, e) || gguf_writer_new(&w, out_path, e) || copy_keys(w, g, k, e) ||
+	    pack_write(w, items, gguf_n_tensors(g), pool, e)) {
+		err_wrap(e, "%s", in_path);
+		goto out;
+	}
+	r = gguf_writer_commit(w, e);
+	w = NULL;
+out:
+	gguf_writer_abort(w);
+	gguf_close(g);
+	free(items);
+	arena_release(&a);
+	return r;
+}
