@@ -1,1 +1,8 @@
-common_libcommon_a_SOURCES += %D%/tok.h
+common_libcommon_a_SOURCES += %D%/tok.h %D%/tok_impl.h %D%/tok.c %D%/tok_vocab.c %D%/tok_gguf.c %D%/tok_enc.c %D%/tok_bpe.c \
+	%D%/tok_wpm.c %D%/tok_norm.c %D%/tok_special.c %D%/pretok_impl.h %D%/pretok.c %D%/pretok_scan_impl.h %D%/pretok_scan.c \
+	%D%/unicode_impl.h %D%/unicode.c %D%/unicode_tables.c
+
+check_PROGRAMS += %D%/tok_test
+common_tok_tok_test_SOURCES = %D%/tok_test.c
+common_tok_tok_test_LDADD = $(LIBS_COMMON)
+TESTS += %D%/tok_test

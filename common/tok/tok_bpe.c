@@ -1,0 +1,275 @@
+/*
+ * Byte pair encoding of one word: the pair with the lowest key is merged, the leftmost of equals, until there is none.
+ * The key of a pair is its rank in the list of merges (GPT-2 and its kin) or, in SentencePiece's way, the score of the
+ * joined text in the vocabulary.
+ */
+#include "config.h"
+#include "tok/tok_impl.h"
+#include "tok/unicode_impl.h"
+
+#define SHORT 48 /* symbols up to which a scan for the smallest beats a heap */
+
+void tok_word_release(struct tok_word *w)
+{
+	free(w->v);
+	free(w->prev);
+	free(w->next);
+	free(w->pair);
+	free(w->heap);
+	*w = (struct tok_word){ 0 };
+}
+
+int tok_word_push(struct tok_word *w, int32_t id, size_t start, size_t len, struct err *e)
+{
+	if (w->n == w->cap) {
+		size_t cap = w->cap ? w->cap * 2 : 64;
+		struct tok_sym *v = ckd_realloc(w->v, cap, sizeof *v);
+
+		if (!v)
+			return err_nomem(e);
+		w->v = v;
+		w->cap = cap;
+	}
+	w->v[w->n++] = (struct tok_sym){ id, (uint32_t)start, (uint32_t)len };
+	return 0;
+}
+
+/* (key << 32 | id) of the merge of two neighbours. */
+static inline uint64_t pair_of(const struct tok *t, const char *p, const struct tok_sym *a, const struct tok_sym *b)
+{
+	size_t n;
+	int32_t id;
+
+	if (t->merges)
+		return a->id < 0 || b->id < 0 ? TOK_NO_MERGE : tok_merge_of(t, (uint32_t)a->id, (uint32_t)b->id);
+	n = (size_t)a->len + b->len;
+	if (n > t->max_len)
+		return TOK_NO_MERGE;
+	id = tok_lookup(t, p + a->start, n, TOK_PLAIN);
+	return id < 0 ? TOK_NO_MERGE : (uint64_t)t->keys[id] << 32 | (uint32_t)id;
+}
+
+static void merge_short(struct tok_word *w, const struct tok *t, const char *p)
+{
+	uint64_t pair[SHORT];
+	struct tok_sym *v = w->v;
+	size_t n = w->n;
+
+	for (size_t i = 0; i + 1 < n; i++)
+		pair[i] = pair_of(t, p, &v[i], &v[i + 1]);
+	while (n > 1) {
+		uint64_t best = TOK_NO_MERGE;
+		size_t at = 0;
+
+		for (size_t i = 0; i + 1 < n; i++)
+			if (pair[i] < best) {
+				best = pair[i];
+				at = i;
+			}
+		if (best == TOK_NO_MERGE)
+			break;
+		v[at].id = (int32_t)(uint32_t)best;
+		v[at].len += v[at + 1].len;
+		n--;
+		memmove(&v[at + 1], &v[at + 2], (n - at - 1) * sizeof *v);
+		if (at + 1 < n) {
+			memmove(&pair[at + 1], &pair[at + 2], (n - at - 2) * sizeof *pair);
+			pair[at] = pair_of(t, p, &v[at], &v[at + 1]);
+		}
+		if (at)
+			pair[at - 1] = pair_of(t, p, &v[at - 1], &v[at]);
+	}
+	w->n = n;
+}
+
+/* ---- long words: a heap of (key, position) with entries that are dropped when they are out of date */
+
+static int long_room(struct tok_word *w, size_t n, struct err *e)
+{
+	uint32_t *u;
+	uint64_t *q;
+
+	if (n <= w->long_cap)
+		return 0;
+	if (!(u = ckd_realloc(w->prev, n, sizeof *u)))
+		return err_nomem(e);
+	w->prev = u;
+	if (!(u = ckd_realloc(w->next, n, sizeof *u)))
+		return err_nomem(e);
+	w->next = u;
+	if (!(q = ckd_realloc(w->pair, n, sizeof *q)))
+		return err_nomem(e);
+	w->pair = q;
+	/* each merge takes one entry out and puts at most two in */
+	if (!(q = ckd_realloc(w->heap, 2 * n + 2, sizeof *q)))
+		return err_nomem(e);
+	w->heap = q;
+	w->long_cap = n;
+	return 0;
+}
+
+static size_t heap_push(uint64_t *h, size_t n, uint64_t x)
+{
+	size_t i = n;
+
+	for (; i && h[(i - 1) / 2] > x; i = (i - 1) / 2)
+		h[i] = h[(i - 1) / 2];
+	h[i] = x;
+	return n + 1;
+}
+
+static uint64_t heap_pop(uint64_t *h, size_t n)
+{
+	uint64_t top = h[0], x = h[--n];
+	size_t i = 0;
+
+	for (;;) {
+		size_t c = 2 * i + 1;
+
+		if (c >= n)
+			break;
+		if (c + 1 < n && h[c + 1] < h[c])
+			c++;
+		if (h[c] >= x)
+			break;
+		h[i] = h[c];
+		i = c;
+	}
+	h[i] = x;
+	return top;
+}
+
+static int merge_long(struct tok_word *w, const struct tok *t, const char *p, struct err *e)
+{
+	struct tok_sym *v = w->v;
+	size_t n = w->n, heap_n = 0, k = 0;
+
+	if (long_room(w, n, e))
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		w->prev[i] = (uint32_t)i - 1; /* the first has UINT32_MAX */
+		w->next[i] = (uint32_t)i + 1;
+		w->pair[i] = i + 1 < n ? pair_of(t, p, &v[i], &v[i + 1]) : TOK_NO_MERGE;
+		if (w->pair[i] != TOK_NO_MERGE)
+			heap_n = heap_push(w->heap, heap_n, (w->pair[i] & ~(uint64_t)UINT32_MAX) | i);
+	}
+	while (heap_n) {
+		uint64_t top = heap_pop(w->heap, heap_n--);
+		size_t i = (uint32_t)top, j, around[2];
+
+		if (w->pair[i] == TOK_NO_MERGE || (w->pair[i] ^ top) >> 32)
+			continue;
+		j = w->next[i];
+		v[i].id = (int32_t)(uint32_t)w->pair[i];
+		v[i].len += v[j].len;
+		v[j].len = 0;
+		w->pair[j] = TOK_NO_MERGE;
+		w->next[i] = w->next[j];
+		if (w->next[j] < n)
+			w->prev[w->next[j]] = (uint32_t)i;
+		w->pair[i] = TOK_NO_MERGE;
+		around[0] = w->prev[i];
+		around[1] = i;
+		for (int s = 0; s < 2; s++) {
+			size_t a = around[s], b;
+
+			if (a >= n || (b = w->next[a]) >= n)
+				continue;
+			w->pair[a] = pair_of(t, p, &v[a], &v[b]);
+			if (w->pair[a] != TOK_NO_MERGE)
+				heap_n = heap_push(w->heap, heap_n, (w->pair[a] & ~(uint64_t)UINT32_MAX) | a);
+		}
+	}
+	for (size_t i = 0; i < n; i++)
+		if (v[i].len)
+			v[k++] = v[i];
+	w->n = k;
+	return 0;
+}
+
+/* ---- from bytes or characters to symbols, and what is left unknown to byte tokens or unk */
+
+static int push_unknown(struct tok_word *w, const struct tok *t, const char *p, size_t at, size_t len, struct err *e)
+{
+	bool bytes = t->byte_fallback;
+
+	for (size_t i = 0; bytes && i < len; i++)
+		bytes = t->byte_id[(uint8_t)p[at + i]] >= 0;
+	if (bytes) {
+		for (size_t i = 0; i < len; i++)
+			if (tok_word_push(w, t->byte_id[(uint8_t)p[at + i]], at + i, 1, e))
+				return -1;
+		return 0;
+	}
+	if (t->unk < 0) /* nothing stands for it: it is lost, as in the reference */
+		return 0;
+	if (t->fuse_unk && w->n && w->v[w->n - 1].id == t->unk) {
+		w->v[w->n - 1].len += (uint32_t)len;
+		return 0;
+	}
+	return tok_word_push(w, t->unk, at, len, e);
+}
+
+static int split_symbols(struct tok_word *w, const struct tok *t, const char *p, size_t n, struct err *e)
+{
+	for (size_t i = 0, j; i < n; i = j) {
+		int32_t id;
+
+		j = i + 1;
+		if (t->byte_level) {
+			id = t->byte_id[(uint8_t)p[i]];
+		} else {
+			while (j < n && ((uint8_t)p[j] & 0xc0) == 0x80)
+				j++;
+			id = tok_lookup(t, p + i, j - i, TOK_PLAIN);
+		}
+		if (id < 0 && t->merges) {
+			if (push_unknown(w, t, p, i, j - i, e))
+				return -1;
+		} else if (tok_word_push(w, id, i, j - i, e)) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* SentencePiece: characters that no merge reached may be unknown. In place when nothing is. */
+static int replace_unknown(struct tok_word *w, const struct tok *t, const char *p, struct err *e)
+{
+	size_t i = 0, n = w->n;
+	struct tok_sym *tail;
+	int rc = 0;
+
+	while (i < n && w->v[i].id >= 0)
+		i++;
+	if (i == n)
+		return 0;
+	tail = ckd_alloc(n - i, sizeof *tail);
+	if (!tail)
+		return err_nomem(e);
+	memcpy(tail, w->v + i, (n - i) * sizeof *tail);
+	w->n = i;
+	for (size_t k = 0; !rc && k < n - i; k++)
+		rc = tail[k].id < 0 ? push_unknown(w, t, p, tail[k].start, tail[k].len, e) :
+				      tok_word_push(w, tail[k].id, tail[k].start, tail[k].len, e);
+	free(tail);
+	return rc;
+}
+
+int tok_bpe_word(struct tok_word *w, const struct tok *t, const char *p, size_t n, struct err *e)
+{
+	w->n = 0;
+	if (t->ignore_merges || (t->newline_runs && p[0] == '\n')) {
+		int32_t id = n <= t->max_len ? tok_lookup(t, p, n, TOK_PLAIN) : -1;
+
+		if (id >= 0)
+			return tok_word_push(w, id, 0, n, e);
+	}
+	if (split_symbols(w, t, p, n, e))
+		return -1;
+	if (w->n <= SHORT)
+		merge_short(w, t, p);
+	else if (merge_long(w, t, p, e))
+		return -1;
+	return t->merges ? 0 : replace_unknown(w, t, p, e);
+}

@@ -1,0 +1,527 @@
+/*
+ * Encoding: special tokens are cut out, each fragment between them is normalized and split into words, and each word is
+ * looked up in the worker's cache before a model works on it. The cache changes nothing but the time.
+ */
+#include "config.h"
+#include "tok/tok_impl.h"
+#include "tok/unicode_impl.h"
+
+#define BATCH 128
+#define SHORT_KEY 15   /* bytes of a word that lie in its slot */
+#define SHORT_IDS 4
+#define SHORT_SLOTS 32768 /* pairs of 32 bytes: 2 MiB */
+#define LONG_SLOTS 32768
+#define LONG_KEY 256   /* longer words are hardly ever seen twice */
+#define LONG_HEAP (4u << 20)
+
+struct short_slot {
+	uint64_t lo, hi;       /* the word, zero padded; the top byte of hi is its length and, above it, the number of ids */
+	int32_t ids[SHORT_IDS];
+};
+struct long_slot {
+	uint64_t hash;
+	uint32_t at;           /* in the heap: the word, then its ids */
+	uint16_t len, n;       /* n == 0: empty */
+};
+
+struct tok_enc {
+	const struct tok *t;
+	struct short_slot *cache; /* [SHORT_SLOTS][2] */
+	struct long_slot *longs;
+	char *heap;
+	size_t heap_n;
+	struct tok_word word;
+	struct tok_normed normed;
+	struct buf first;         /* SPM: the first word with its blank */
+	struct buf bert;          /* a word as normalized */
+	struct tok_span *bert_map;
+	size_t bert_map_cap;
+	/* the call at hand */
+	struct tok_ids *ids;
+	struct tok_spans *spans;
+	struct tok_ids scratch;
+	bool count;
+	size_t total;
+	const struct tok_span *map; /* of the text being split, or NULL: bytes are its own */
+	size_t base;                /* added to all positions */
+};
+
+int tok_enc_new(struct tok_enc **out, const struct tok *t, struct err *e)
+{
+	struct tok_enc *x = calloc(1, sizeof *x);
+
+	if (!x)
+		return err_nomem(e);
+	x->t = t;
+	x->cache = aligned_alloc(64, SHORT_SLOTS * 2 * sizeof *x->cache);
+	x->longs = calloc(LONG_SLOTS, sizeof *x->longs);
+	x->heap = malloc(LONG_HEAP);
+	if (!x->cache || !x->longs || !x->heap) {
+		tok_enc_free(x);
+		return err_nomem(e);
+	}
+	memset(x->cache, 0, SHORT_SLOTS * 2 * sizeof *x->cache);
+	buf_init(&x->first, TOK_MAX_TEXT);
+	buf_init(&x->bert, TOK_MAX_TEXT);
+	*out = x;
+	return 0;
+}
+
+void tok_enc_free(struct tok_enc *x)
+{
+	if (!x)
+		return;
+	free(x->cache);
+	free(x->longs);
+	free(x->heap);
+	tok_word_release(&x->word);
+	tok_normed_release(&x->normed);
+	buf_release(&x->first);
+	buf_release(&x->bert);
+	free(x->bert_map);
+	tok_ids_release(&x->scratch);
+	free(x);
+}
+
+/* ---- output */
+
+static int ids_room(struct tok_enc *x, size_t n, struct err *e)
+{
+	struct tok_ids *ids = x->ids;
+	size_t cap = ids->cap ? ids->cap : 64;
+	int32_t *v;
+
+	if (x->count) {
+		x->total += ids->n;
+		ids->n = 0;
+	}
+	if (ids->n + n <= ids->cap)
+		return 0;
+	while (cap < ids->n + n)
+		cap *= 2;
+	v = ckd_realloc(ids->v, cap, sizeof *v);
+	if (!v)
+		return err_nomem(e);
+	ids->v = v;
+	ids->cap = cap;
+	return 0;
+}
+
+static int spans_room(struct tok_spans *s, size_t n, struct err *e)
+{
+	size_t cap = s->cap ? s->cap : 64;
+	struct tok_span *v;
+
+	if (s->n + n <= s->cap)
+		return 0;
+	while (cap < s->n + n)
+		cap *= 2;
+	v = ckd_realloc(s->v, cap, sizeof *v);
+	if (!v)
+		return err_nomem(e);
+	s->v = v;
+	s->cap = cap;
+	return 0;
+}
+
+/* Bytes [b, e) of the text being split as bytes of the original. */
+static struct tok_span place(const struct tok_enc *x, size_t b, size_t e)
+{
+	if (!x->map)
+		return (struct tok_span){ (uint32_t)(x->base + b), (uint32_t)(x->base + e) };
+	if (b == e) {
+		uint32_t at = (uint32_t)x->base + x->map[b].start;
+
+		return (struct tok_span){ at, at };
+	}
+	return (struct tok_span){ (uint32_t)x->base + x->map[b].start, (uint32_t)x->base + x->map[e - 1].end };
+}
+
+static int push(struct tok_enc *x, int32_t id, struct tok_span span, struct err *e)
+{
+	if (x->spans) {
+		if (spans_room(x->spans, 1, e))
+			return -1;
+		x->spans->v[x->spans->n++] = span;
+	}
+	if (ids_room(x, 1, e))
+		return -1;
+	x->ids->v[x->ids->n++] = id;
+	return 0;
+}
+
+/* Spans of n ids that cover the word at `at` of len bytes one after the other; the first `lead` bytes are not in the text. */
+static int spans_of(struct tok_enc *x, const int32_t *ids, size_t n, size_t at, size_t len, size_t lead, struct err *e)
+{
+	size_t pos = 0;
+
+	if (spans_room(x->spans, n, e))
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		size_t end;
+
+		if (ids[i] == x->t->unk) {
+			end = len;
+		} else if (x->t->model == TOK_WPM) {
+			enum tok_kind kind;
+
+			end = pos + tok_key(x->t, ids[i], &kind).n;
+		} else {
+			end = pos + tok_bytes(x->t, ids[i]).n;
+		}
+		end = end > len ? len : end;
+		x->spans->v[x->spans->n++] = place(x, at + (pos > lead ? pos - lead : 0), at + (end > lead ? end - lead : 0));
+		pos = end;
+	}
+	return 0;
+}
+
+/* ---- words */
+
+static int model_word(struct tok_enc *x, const char *p, size_t n, struct err *e)
+{
+	switch (x->t->model) {
+	case TOK_WPM:
+		return tok_wpm_word(&x->word, x->t, p, n, e);
+	default:
+		return tok_bpe_word(&x->word, x->t, p, n, e);
+	}
+}
+
+static uint64_t long_hash(const char *p, size_t n)
+{
+	return hash64(p, n, 7) | 1;
+}
+
+static void remember_long(struct tok_enc *x, const char *p, size_t n, uint64_t hash)
+{
+	struct long_slot *s = &x->longs[hash >> 40 & (LONG_SLOTS - 1)];
+	size_t k = x->word.n, at = (x->heap_n + 3) & ~(size_t)3;
+
+	if (k > UINT16_MAX)
+		return;
+	if (at + k * sizeof(int32_t) + n > LONG_HEAP) { /* full: forget everything */
+		memset(x->longs, 0, LONG_SLOTS * sizeof *x->longs);
+		at = 0;
+	}
+	*s = (struct long_slot){ hash, (uint32_t)at, (uint16_t)n, (uint16_t)k };
+	for (size_t i = 0; i < k; i++)
+		memcpy(x->heap + at + i * sizeof(int32_t), &x->word.v[i].id, sizeof(int32_t));
+	memcpy(x->heap + at + k * sizeof(int32_t), p, n);
+	x->heap_n = at + k * sizeof(int32_t) + n;
+}
+
+/* A word that is not in the short cache. `lead` of its bytes are not in the text, whose part begins at `at`. */
+static int slow_word(struct tok_enc *x, const char *p, size_t n, size_t at, size_t lead, struct short_slot *slot,
+		     uint64_t lo, uint64_t hi, struct err *e)
+{
+	uint64_t hash = 0;
+	bool known = true;
+
+	if (!slot && n <= LONG_KEY) {
+		const struct long_slot *s;
+
+		hash = long_hash(p, n);
+		s = &x->longs[hash >> 40 & (LONG_SLOTS - 1)];
+		if (s->n && s->hash == hash && s->len == n && !memcmp(x->heap + s->at + s->n * sizeof(int32_t), p, n)) {
+			size_t k = s->n;
+
+			if (ids_room(x, k, e))
+				return -1;
+			memcpy(x->ids->v + x->ids->n, x->heap + s->at, k * sizeof(int32_t));
+			x->ids->n += k;
+			return x->spans ? spans_of(x, x->ids->v + x->ids->n - k, k, at, n, lead, e) : 0;
+		}
+	}
+	if (model_word(x, p, n, e))
+		return -1;
+	for (size_t i = 0; i < x->word.n; i++) {
+		const struct tok_sym *s = &x->word.v[i];
+		size_t b = s->start, end = b + s->len;
+
+		/* unk covers bytes that its id does not tell: only a word that is unk as a whole is remembered */
+		known &= s->id != x->t->unk || x->word.n == 1;
+		if (push(x, s->id, x->spans ? place(x, at + (b > lead ? b - lead : 0), at + (end > lead ? end - lead : 0)) :
+					      (struct tok_span){ 0, 0 }, e))
+			return -1;
+	}
+	if (!known || !x->word.n)
+		return 0;
+	if (slot && x->word.n <= SHORT_IDS) {
+		slot[1] = slot[0];
+		slot[0].lo = lo;
+		slot[0].hi = hi | (uint64_t)x->word.n << 60;
+		for (size_t i = 0; i < x->word.n; i++)
+			slot[0].ids[i] = x->word.v[i].id;
+	} else if (!slot && n <= LONG_KEY) {
+		remember_long(x, p, n, hash);
+	}
+	return 0;
+}
+
+/* A word's key; false when it is too long for one. `room` bytes may be read from p. */
+static inline bool short_key(uint64_t *lo, uint64_t *hi, const char *p, size_t n, size_t room)
+{
+	static const uint64_t mask[9] = { 0, 0xff, 0xffff, 0xffffff, 0xffffffff, 0xffffffffff, 0xffffffffffff,
+					  0xffffffffffffff, UINT64_MAX };
+	char copy[16] = { 0 };
+
+	if (n > SHORT_KEY)
+		return false;
+	if (room < 16) {
+		memcpy(copy, p, n);
+		p = copy;
+	}
+	memcpy(lo, p, 8);
+	memcpy(hi, p + 8, 8);
+	*lo &= mask[n < 8 ? n : 8];
+	*hi = (*hi & mask[n < 8 ? 0 : n - 8]) | (uint64_t)n << 56;
+	return true;
+}
+static inline struct short_slot *short_slot(struct tok_enc *x, uint64_t lo, uint64_t hi)
+{
+	uint64_t h = (lo ^ (hi * 0x9e3779b97f4a7c15u)) * 0xff51afd7ed558ccdu;
+
+	return &x->cache[(h >> 49) * 2];
+}
+_Static_assert(SHORT_SLOTS == 1 << 15, "short_slot takes 15 bits");
+#define HI_KEY 0x0fffffffffffffffu
+
+/* One word, at p of `n` bytes; see slow_word(). */
+static int one_word(struct tok_enc *x, const char *p, size_t n, size_t at, size_t lead, struct err *e)
+{
+	uint64_t lo, hi;
+	struct short_slot *s = NULL;
+
+	if (!n)
+		return 0;
+	if (!short_key(&lo, &hi, p, n, 0))
+		return slow_word(x, p, n, at, lead, NULL, 0, 0, e);
+	s = short_slot(x, lo, hi);
+	for (int k = 0; k < 2; k++)
+		if (s[k].lo == lo && (s[k].hi & HI_KEY) == hi) {
+			size_t c = s[k].hi >> 60;
+
+			if (ids_room(x, c, e) || (x->spans && spans_of(x, s[k].ids, c, at, n, lead, e)))
+				return -1;
+			memcpy(x->ids->v + x->ids->n, s[k].ids, c * sizeof(int32_t));
+			x->ids->n += c;
+			return 0;
+		}
+	return slow_word(x, p, n, at, lead, s, lo, hi, e);
+}
+
+/* All words of a text: keys first, so that the slots are on their way when they are compared. */
+static int words(struct tok_enc *x, const struct pre *pre, struct str text, struct err *e)
+{
+	struct pre_iter it;
+	uint32_t ends[BATCH];
+	uint64_t lo[BATCH], hi[BATCH];
+	struct short_slot *slot[BATCH];
+	size_t begin = 0, m;
+
+	pre_begin(&it, pre, text);
+	while ((m = pre_ends(ends, BATCH, &it))) {
+		size_t b = begin;
+
+		for (size_t i = 0; i < m; b = ends[i++]) {
+			slot[i] = NULL;
+			if (short_key(&lo[i], &hi[i], text.p + b, ends[i] - b, text.n - b)) {
+				slot[i] = short_slot(x, lo[i], hi[i]);
+				__builtin_prefetch(slot[i]);
+			}
+		}
+		if (ids_room(x, m * SHORT_IDS, e))
+			return -1;
+		for (size_t i = 0; i < m; begin = ends[i++]) {
+			struct short_slot *s = slot[i];
+			size_t k, left = m - i;
+
+			if (s && s->lo == lo[i] && (s->hi & HI_KEY) == hi[i])
+				;
+			else if (s && s[1].lo == lo[i] && (s[1].hi & HI_KEY) == hi[i])
+				s++;
+			else {
+				if (slow_word(x, text.p + begin, ends[i] - begin, begin, 0, s, lo[i], hi[i], e) ||
+				    ids_room(x, left * SHORT_IDS, e))
+					return -1;
+				continue;
+			}
+			k = s->hi >> 60;
+			memcpy(x->ids->v + x->ids->n, s->ids, sizeof s->ids);
+			x->ids->n += k;
+			if (x->spans && spans_of(x, s->ids, k, begin, ends[i] - begin, 0, e))
+				return -1;
+		}
+	}
+	return 0;
+}
+
+/* ---- fragments: what lies between special tokens */
+
+/* SentencePiece: a blank for U+2581, one more in front. */
+static int spm_fragment(struct tok_enc *x, struct str text, bool first, struct err *e)
+{
+	const struct tok *t = x->t;
+	struct pre_iter it;
+	uint32_t end;
+
+	if (!t->add_prefix || (t->prefix_first && !first) || !text.n)
+		return words(x, &t->pre, text, e);
+	pre_begin(&it, &t->pre, text);
+	/* the blank joins the first word: "  a" is one unit, and so is its beginning if that is not a blank */
+	if (!pre_ends(&end, 1, &it))
+		return 0;
+	buf_reset(&x->first);
+	buf_addc(&x->first, ' ');
+	buf_add(&x->first, text.p, end);
+	if (buf_check(&x->first, e) || one_word(x, x->first.p, x->first.n, 0, 1, e))
+		return -1;
+	x->base += end;
+	if (x->map) {
+		x->map += end;
+		x->base -= end;
+	}
+	return words(x, &t->pre, str_sub(text, end, text.n), e);
+}
+
+static int bert_flush(struct tok_enc *x, const char *text_end, struct err *e)
+{
+	int rc = 0;
+
+	(void)text_end;
+	if (x->bert.n) {
+		const struct tok_span *map = x->map;
+
+		x->map = x->bert_map;
+		rc = buf_check(&x->bert, e) || one_word(x, x->bert.p, x->bert.n, 0, 0, e);
+		x->map = map;
+		buf_reset(&x->bert);
+	}
+	return rc ? -1 : 0;
+}
+
+static int bert_add(struct tok_enc *x, uint32_t cp, size_t start, size_t end, struct err *e)
+{
+	char u[4];
+	unsigned n = utf8_put(u, cp);
+
+	if (x->spans && x->bert.n + n > x->bert_map_cap) {
+		size_t cap = x->bert_map_cap ? x->bert_map_cap * 2 : 256;
+		struct tok_span *m = ckd_realloc(x->bert_map, cap, sizeof *m);
+
+		if (!m)
+			return err_nomem(e);
+		x->bert_map = m;
+		x->bert_map_cap = cap;
+	}
+	for (unsigned i = 0; x->spans && i < n; i++)
+		x->bert_map[x->bert.n + i] = (struct tok_span){ (uint32_t)start, (uint32_t)end };
+	buf_add(&x->bert, u, n);
+	return 0;
+}
+
+/* BERT's normalizer and pre-tokenizer in one pass: words are what lies between blanks; punctuation and ideographs stand
+ * alone. */
+static int bert_fragment(struct tok_enc *x, struct str text, struct err *e)
+{
+	const uint8_t *s = (const uint8_t *)text.p;
+	uint32_t out[2 * UNI_DECOMP_MAX];
+
+	for (size_t i = 0; i < text.n;) {
+		size_t start = i;
+		uint32_t cp = uni_next(s, &i);
+		unsigned n = tok_norm_bert(out, x->t, cp);
+		bool alone = x->t->chinese && tok_is_cjk(cp);
+
+		if (alone && bert_flush(x, NULL, e))
+			return -1;
+		for (unsigned k = 0; k < n; k++) {
+			uint32_t c = uni_class(out[k]);
+			bool punct = (c & UNI_P) || (out[k] < 0x80 && (c & UNI_S));
+
+			if ((punct || (c & UNI_WS)) && bert_flush(x, NULL, e))
+				return -1;
+			if (c & UNI_WS)
+				continue;
+			if (bert_add(x, out[k], start, i, e))
+				return -1;
+			if (punct && bert_flush(x, NULL, e))
+				return -1;
+		}
+		if (alone && bert_flush(x, NULL, e))
+			return -1;
+	}
+	return bert_flush(x, NULL, e);
+}
+
+static int fragment(struct tok_enc *x, struct str text, size_t at, bool first, struct err *e)
+{
+	const struct tok *t = x->t;
+
+	if (!text.n)
+		return 0;
+	x->base = at;
+	x->map = NULL;
+	if (t->model == TOK_WPM)
+		return bert_fragment(x, text, e);
+	if (t->n_norms && !tok_norm_idle(t, text, first)) {
+		if (tok_normalize(&x->normed, t, text, first, e))
+			return -1;
+		text = buf_str(&x->normed.text);
+		x->map = x->normed.map;
+	}
+	if (t->model == TOK_SPM)
+		return spm_fragment(x, text, first, e);
+	return words(x, &t->pre, text, e);
+}
+
+static int encode(struct tok_enc *x, struct str text, unsigned flags, struct err *e)
+{
+	const struct tok *t = x->t;
+	const struct tok_specials *sp = flags & TOK_PARSE_SPECIAL ? &t->all : &t->user;
+	size_t from = 0, at = 0, bad = utf8_valid(text);
+	struct tok_hit hit;
+
+	if (bad < text.n)
+		return err_set(e, ERR_INVALID_UTF8, "the text is not valid UTF-8 at byte %zu", bad);
+	if (text.n > TOK_MAX_TEXT)
+		return err_set(e, ERR_UNSUPPORTED, "a text of %zu bytes is over the limit of 2 GiB", text.n);
+	for (unsigned i = 0; flags & TOK_ADD_SPECIAL && i < t->n_head; i++)
+		if (push(x, t->head[i], (struct tok_span){ 0, 0 }, e))
+			return -1;
+	while (tok_specials_next(&hit, &from, sp, t, text, at)) {
+		struct tok_span span = { (uint32_t)hit.start, (uint32_t)hit.end };
+
+		if (fragment(x, str_sub(text, at, hit.start), at, at == 0, e) || push(x, hit.id, span, e))
+			return -1;
+		at = hit.end;
+	}
+	if (fragment(x, str_sub(text, at, text.n), at, at == 0, e))
+		return -1;
+	for (unsigned i = 0; flags & TOK_ADD_SPECIAL && i < t->n_tail; i++)
+		if (push(x, t->tail[i], (struct tok_span){ (uint32_t)text.n, (uint32_t)text.n }, e))
+			return -1;
+	return 0;
+}
+
+int tok_encode(struct tok_ids *ids, struct tok_spans *spans, struct tok_enc *x, struct str text, unsigned flags,
+	       struct err *e)
+{
+	x->ids = ids;
+	x->spans = spans;
+	x->count = false;
+	return encode(x, text, flags, e);
+}
+
+int tok_count(size_t *out, struct tok_enc *x, struct str text, unsigned flags, struct err *e)
+{
+	x->ids = &x->scratch;
+	x->spans = NULL;
+	x->count = true;
+	x->total = x->scratch.n = 0;
+	if (encode(x, text, flags, e))
+		return -1;
+	*out = x->total + x->scratch.n;
+	return 0;
+}

@@ -1,0 +1,375 @@
+/*
+ * Normalizers: a text to another, with the place in the original that each byte comes from. The operations run over code
+ * points that carry their place, one after the other, as Hugging Face's NormalizedString does.
+ */
+#include "config.h"
+#include "tok/tok_impl.h"
+#include "tok/unicode_impl.h"
+
+void tok_normed_release(struct tok_normed *nd)
+{
+	buf_release(&nd->text);
+	free(nd->map);
+	free(nd->a.v);
+	free(nd->b.v);
+	*nd = (struct tok_normed){ 0 };
+}
+
+static int add(struct tok_chars *c, uint32_t cp, uint32_t start, uint32_t end, struct err *e)
+{
+	if (c->n == c->cap) {
+		size_t cap = c->cap ? c->cap * 2 : 256;
+		struct tok_char *v = ckd_realloc(c->v, cap, sizeof *v);
+
+		if (!v)
+			return err_nomem(e);
+		c->v = v;
+		c->cap = cap;
+	}
+	c->v[c->n++] = (struct tok_char){ cp, start, end };
+	return 0;
+}
+
+/* Words of BERT: the ideographs that each stand alone. The block from 0x2B920 is 0x2B820 in Unicode; the models were made
+ * with this one. */
+bool tok_is_cjk(uint32_t cp)
+{
+	return cp >= 0x3400 && ((cp >= 0x4e00 && cp <= 0x9fff) || cp <= 0x4dbf || (cp >= 0x20000 && cp <= 0x2a6df) ||
+				(cp >= 0x2a700 && cp <= 0x2b73f) || (cp >= 0x2b740 && cp <= 0x2b81f) ||
+				(cp >= 0x2b920 && cp <= 0x2ceaf) || (cp >= 0xf900 && cp <= 0xfaff) ||
+				(cp >= 0x2f800 && cp <= 0x2fa1f));
+}
+
+unsigned tok_norm_bert(uint32_t *out, const struct tok *t, uint32_t cp)
+{
+	uint32_t d[UNI_DECOMP_MAX], c = uni_class(cp);
+	unsigned n = 1, k = 0;
+
+	if (t->clean_text) {
+		bool line = cp == '\t' || cp == '\n' || cp == '\r';
+
+		if (cp == 0xfffd || (!line && (c & (UNI_BIT(UNI_CC) | UNI_BIT(UNI_CF) | UNI_BIT(UNI_CN) | UNI_BIT(UNI_CO)))))
+			return 0;
+		if (line || (c & UNI_WS)) {
+			out[0] = ' ';
+			return 1;
+		}
+	}
+	d[0] = cp;
+	if (t->strip_accents)
+		n = uni_decompose(d, cp, false);
+	for (unsigned i = 0; i < n; i++) {
+		if (t->strip_accents && (uni_class(d[i]) & UNI_BIT(UNI_MN)))
+			continue;
+		if (t->lowercase)
+			k += uni_lower(out + k, d[i]);
+		else
+			out[k++] = d[i];
+	}
+	return k;
+}
+
+/* ---- Unicode normalization forms: UAX 15 */
+
+static int decompose(struct tok_chars *out, const struct tok_chars *in, bool compat, struct err *e)
+{
+	out->n = 0;
+	for (size_t i = 0; i < in->n; i++) {
+		uint32_t d[UNI_DECOMP_MAX];
+		unsigned n = uni_decompose(d, in->v[i].cp, compat);
+
+		for (unsigned k = 0; k < n; k++) {
+			unsigned ccc = UNI_R_CCC(uni_record(d[k]));
+			size_t at = out->n;
+
+			if (add(out, d[k], in->v[i].start, in->v[i].end, e))
+				return -1;
+			/* canonical order: a stable sort of each run of marks */
+			while (ccc && at && UNI_R_CCC(uni_record(out->v[at - 1].cp)) > ccc) {
+				struct tok_char x = out->v[at];
+
+				out->v[at] = out->v[at - 1];
+				out->v[--at] = x;
+			}
+		}
+	}
+	return 0;
+}
+
+static void compose(struct tok_chars *c)
+{
+	size_t k = 0, starter = SIZE_MAX;
+	unsigned last = 0; /* class of the mark before, among those that stayed */
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct tok_char x = c->v[i];
+		unsigned ccc = UNI_R_CCC(uni_record(x.cp));
+
+		if (starter != SIZE_MAX && (k == starter + 1 || (last && last < ccc))) {
+			uint32_t both = uni_compose(c->v[starter].cp, x.cp);
+
+			if (both) {
+				struct tok_char *s = &c->v[starter];
+
+				s->cp = both;
+				s->start = x.start < s->start ? x.start : s->start;
+				s->end = x.end > s->end ? x.end : s->end;
+				continue;
+			}
+		}
+		if (!ccc)
+			starter = k;
+		last = ccc;
+		c->v[k++] = x;
+	}
+	c->n = k;
+}
+
+/* ---- the others */
+
+static bool matches(const struct tok_chars *in, size_t at, const char *a, size_t na, size_t *len)
+{
+	size_t i = 0, j = at;
+
+	while (i < na) {
+		if (j == in->n || uni_next((const uint8_t *)a, &i) != in->v[j].cp)
+			return false;
+		j++;
+	}
+	*len = j - at;
+	return true;
+}
+
+static int add_text(struct tok_chars *out, const char *p, size_t n, uint32_t start, uint32_t end, struct err *e)
+{
+	for (size_t i = 0; i < n;)
+		if (add(out, uni_next((const uint8_t *)p, &i), start, end, e))
+			return -1;
+	return 0;
+}
+
+static int replace(struct tok_chars *out, const struct tok_chars *in, const struct tok_norm *op, struct err *e)
+{
+	out->n = 0;
+	for (size_t i = 0, k; i < in->n;) {
+		bool hit;
+
+		if (op->op == TOK_NORM_BLANKS) {
+			for (k = 0; i + k < in->n && in->v[i + k].cp == ' '; k++)
+				;
+			hit = k >= 2;
+		} else {
+			hit = op->na && matches(in, i, op->a, op->na, &k);
+		}
+		if (hit) {
+			if (add_text(out, op->b, op->nb, in->v[i].start, in->v[i + k - 1].end, e))
+				return -1;
+			i += k;
+		} else {
+			if (add(out, in->v[i].cp, in->v[i].start, in->v[i].end, e))
+				return -1;
+			i++;
+		}
+	}
+	return 0;
+}
+
+static int bert(struct tok_chars *out, const struct tok_chars *in, const struct tok *t, struct err *e)
+{
+	out->n = 0;
+	for (size_t i = 0; i < in->n; i++) {
+		struct tok_char x = in->v[i];
+		uint32_t d[2 * UNI_DECOMP_MAX];
+		unsigned n = tok_norm_bert(d, t, x.cp);
+		bool alone = t->chinese && tok_is_cjk(x.cp);
+
+		if (alone && add(out, ' ', x.start, x.end, e))
+			return -1;
+		for (unsigned k = 0; k < n; k++)
+			if (add(out, d[k], x.start, x.end, e))
+				return -1;
+		if (alone && add(out, ' ', x.start, x.end, e))
+			return -1;
+	}
+	return 0;
+}
+
+static bool blank(const struct tok_char *c)
+{
+	return uni_record(c->cp) & UNI_R_WS;
+}
+
+static void filter(struct tok_chars *c, enum tok_norm_op op)
+{
+	size_t k = 0, from = 0, to = c->n;
+
+	if (op == TOK_NORM_STRIP_LEFT)
+		while (from < to && blank(&c->v[from]))
+			from++;
+	if (op == TOK_NORM_STRIP_RIGHT)
+		while (from < to && blank(&c->v[to - 1]))
+			to--;
+	for (size_t i = from; i < to; i++)
+		if (op != TOK_NORM_STRIP_ACCENTS || !(uni_class(c->v[i].cp) & UNI_BIT(UNI_MN)))
+			c->v[k++] = c->v[i];
+	c->n = k;
+}
+
+static int lower(struct tok_chars *out, const struct tok_chars *in, struct err *e)
+{
+	out->n = 0;
+	for (size_t i = 0; i < in->n; i++) {
+		uint32_t d[2];
+		unsigned n = uni_lower(d, in->v[i].cp);
+
+		for (unsigned k = 0; k < n; k++)
+			if (add(out, d[k], in->v[i].start, in->v[i].end, e))
+				return -1;
+	}
+	return 0;
+}
+
+static void swap(struct tok_normed *nd)
+{
+	struct tok_chars x = nd->a;
+
+	nd->a = nd->b;
+	nd->b = x;
+}
+
+static int prepend(struct tok_normed *nd, const struct tok_norm *op, struct err *e)
+{
+	size_t len;
+
+	if (!nd->a.n || (op->op == TOK_NORM_PREFIX && matches(&nd->a, 0, op->b, op->nb, &len)))
+		return 0;
+	nd->b.n = 0;
+	if (add_text(&nd->b, op->b, op->nb, nd->a.v[0].start, nd->a.v[0].start, e))
+		return -1;
+	for (size_t i = 0; i < nd->a.n; i++)
+		if (add(&nd->b, nd->a.v[i].cp, nd->a.v[i].start, nd->a.v[i].end, e))
+			return -1;
+	swap(nd);
+	return 0;
+}
+
+/* nd->a by one operation; nd->b is scratch. */
+static int apply(struct tok_normed *nd, const struct tok *t, const struct tok_norm *op, struct err *e)
+{
+	switch (op->op) {
+	case TOK_NORM_NFC:
+	case TOK_NORM_NFD:
+	case TOK_NORM_NFKC:
+	case TOK_NORM_NFKD:
+		if (decompose(&nd->b, &nd->a, op->op == TOK_NORM_NFKC || op->op == TOK_NORM_NFKD, e))
+			return -1;
+		if (op->op == TOK_NORM_NFC || op->op == TOK_NORM_NFKC)
+			compose(&nd->b);
+		break;
+	case TOK_NORM_LOWER:
+		if (lower(&nd->b, &nd->a, e))
+			return -1;
+		break;
+	case TOK_NORM_BERT:
+		if (bert(&nd->b, &nd->a, t, e))
+			return -1;
+		break;
+	case TOK_NORM_REPLACE:
+	case TOK_NORM_BLANKS:
+		if (replace(&nd->b, &nd->a, op, e))
+			return -1;
+		break;
+	case TOK_NORM_PREPEND:
+	case TOK_NORM_PREFIX:
+		return prepend(nd, op, e);
+	default:
+		filter(&nd->a, op->op);
+		return 0;
+	}
+	swap(nd);
+	return 0;
+}
+
+static int to_text(struct tok_normed *nd, struct err *e)
+{
+	size_t need = nd->a.n * 4 + 1;
+
+	if (!nd->text.max)
+		buf_init(&nd->text, SIZE_MAX / 4);
+	buf_reset(&nd->text);
+	if (need > nd->map_cap) {
+		struct tok_span *m = ckd_realloc(nd->map, need, sizeof *m);
+
+		if (!m)
+			return err_nomem(e);
+		nd->map = m;
+		nd->map_cap = need;
+	}
+	for (size_t i = 0; i < nd->a.n; i++) {
+		struct tok_char x = nd->a.v[i];
+		char u[4];
+		unsigned len = utf8_put(u, x.cp);
+
+		for (unsigned k = 0; k < len; k++)
+			nd->map[nd->text.n + k] = (struct tok_span){ x.start, x.end };
+		buf_add(&nd->text, u, len);
+	}
+	return buf_check(&nd->text, e);
+}
+
+bool tok_norm_idle(const struct tok *t, struct str text, bool first)
+{
+	uint32_t look = 0;
+
+	(void)first;
+	for (unsigned i = 0; i < t->n_norms; i++)
+		switch (t->norms[i].op) {
+		case TOK_NORM_NFC:
+			look |= UNI_R_NFC;
+			break;
+		case TOK_NORM_NFD:
+			look |= UNI_R_NFD;
+			break;
+		case TOK_NORM_NFKC:
+			look |= UNI_R_NFKC;
+			break;
+		case TOK_NORM_NFKD:
+			look |= UNI_R_NFKD;
+			break;
+		case TOK_NORM_REPLACE:
+			if (str_find(text, (struct str){ t->norms[i].a, t->norms[i].na }, 0) < text.n)
+				return false;
+			break;
+		default:
+			return false;
+		}
+	/* a text whose characters are all in the form, in which no mark of a class but 0 stands, is in that form */
+	for (size_t i = 0; look && i < text.n;) {
+		const uint8_t *s = (const uint8_t *)text.p;
+		uint32_t r;
+
+		if (s[i] < 0x80) {
+			i++;
+			continue;
+		}
+		r = uni_record(uni_next(s, &i));
+		if (r & look || UNI_R_CCC(r))
+			return false;
+	}
+	return true;
+}
+
+int tok_normalize(struct tok_normed *nd, const struct tok *t, struct str text, bool first, struct err *e)
+{
+	nd->a.n = 0;
+	for (size_t i = 0; i < text.n;) {
+		uint32_t start = (uint32_t)i, cp = uni_next((const uint8_t *)text.p, &i);
+
+		if (add(&nd->a, cp, start, (uint32_t)i, e))
+			return -1;
+	}
+	for (unsigned i = 0; i < t->n_norms; i++)
+		if (!(t->norms[i].first_only && !first) && apply(nd, t, &t->norms[i], e))
+			return -1;
+	return to_text(nd, e);
+}

@@ -1,0 +1,229 @@
+/* tok: invariants on the fixture models, pieces of the pre-tokenizers, Unicode's own test files where they are installed. */
+#include "config.h"
+#include "tok/tok_impl.h"
+#include "tok/unicode_impl.h"
+#include "tap.h"
+#include <stdlib.h>
+
+static struct err err;
+
+static struct gguf *fixture(const char *name)
+{
+	const char *top = getenv("top_srcdir");
+	char path[4096];
+	struct gguf *g = NULL;
+
+	snprintf(path, sizeof path, "%s/tests/fixtures/%s", top ? top : ".", name);
+	OK(!gguf_open(&g, path, &err), "%s opens", name);
+	return g;
+}
+
+/* Texts that are hard in many ways: letters of several scripts, blanks, quotes, digits, controls, emoji. */
+static size_t random_text(char *out, size_t max, struct rng *r)
+{
+	static const char *const bits[] = {
+		"a", "e", "the", "The", "ING", "'s", "'LL", "'", " ", "  ", "\n", "\r\n", "\t", "0", "12", "345", ".", "!?", "/",
+		"\xc3\xa9", "e\xcc\x81", "\xc4\xb0", "\xd7\xa9\xd7\x9c", "\xe4\xb8\xad", "\xe6\x96\x87", "\xed\x95\x9c",
+		"\xe0\xa4\x95\xe0\xa5\x8d", "\xf0\x9f\x98\x80", "\xe2\x80\x8d", "\xe2\x96\x81", "\xc2\xa0", "\xe3\x80\x80",
+		"\xc2\xbd", "\xd9\xa3", "_", "<", "<|im_start|>", "##", "[SEP]", "\x01", "\xef\xbf\xbd", "\xef\xbb\xbf", "n't"
+	};
+	size_t n = 0, k = rng_below(r, 40);
+
+	while (k--) {
+		const char *b = bits[rng_below(r, sizeof bits / sizeof bits[0])];
+
+		if (n + strlen(b) > max)
+			break;
+		memcpy(out + n, b, strlen(b));
+		n += strlen(b);
+	}
+	return n;
+}
+
+/* Byte-level BPE loses nothing; spans tile the text; counting counts; a fresh cache changes nothing. */
+static void bpe_round_trips(const struct tok *t)
+{
+	struct rng r = { .key = 1 };
+	struct tok_enc *warm, *cold;
+	struct tok_ids a = { 0 }, b = { 0 };
+	struct tok_spans spans = { 0 };
+	struct buf back;
+	bool same = true, tiles = true, counts = true, cached = true;
+	char text[1024];
+
+	tok_enc_new(&warm, t, &err);
+	buf_init(&back, 1 << 20);
+	for (int i = 0; i < 3000; i++) {
+		size_t n = random_text(text, sizeof text, &r), c, at = 0;
+		struct str s = { text, n };
+
+		a.n = b.n = spans.n = 0;
+		if (tok_encode(&a, &spans, warm, s, 0, &err) || tok_count(&c, warm, s, 0, &err))
+			break;
+		counts &= c == a.n && spans.n == a.n;
+		for (size_t k = 0; k < spans.n; k++) {
+			tiles &= spans.v[k].start == at && str_eq(tok_bytes(t, a.v[k]), str_sub(s, at, spans.v[k].end));
+			at = spans.v[k].end;
+		}
+		tiles &= at == n;
+		buf_reset(&back);
+		same &= !tok_decode(&back, t, a.v, a.n, true, &err) && str_eq(buf_str(&back), s);
+		if (i % 30 == 0) {
+			tok_enc_new(&cold, t, &err);
+			cached &= !tok_encode(&b, NULL, cold, s, 0, &err) && b.n == a.n &&
+				  (!a.n || !memcmp(a.v, b.v, a.n * sizeof *a.v));
+			tok_enc_free(cold);
+		}
+	}
+	OK(same, "decode(encode(x)) == x");
+	OK(tiles, "spans tile the text and agree with the bytes of the tokens");
+	OK(counts, "tok_count() counts what tok_encode() gives");
+	OK(cached, "a fresh worker gives the same ids");
+	tok_enc_free(warm);
+	tok_ids_release(&a);
+	tok_ids_release(&b);
+	free(spans.v);
+	buf_release(&back);
+}
+
+static void llama(void)
+{
+	struct gguf *g = fixture("tiny-llama.gguf");
+	struct tok *t = NULL;
+	struct tok_enc *x = NULL;
+	struct tok_ids ids = { 0 };
+	struct str s = STR("<|im_start|>user\nthe<|im_end|>");
+
+	if (!OK(g && !tok_open_gguf(&t, g, false, &err), "byte-level BPE from GGUF: %s", err.text))
+		return;
+	gguf_close(g); /* the tokenizer does not need it any more */
+	OK(!strcmp(tok_model_name(t), "gpt2") && !strcmp(tok_pre_name(t), "smollm"), "names");
+	OK(strlen(tok_digest(t)) == HASH_HEX_LEN, "digest");
+	OK(tok_find(t, STR("<|im_end|>")) == 2 && tok_is_eog(t, 2) && !tok_is_eog(t, 1), "end of generation");
+	tok_enc_new(&x, t, &err);
+	OK(!tok_encode(&ids, NULL, x, s, TOK_PARSE_SPECIAL, &err) && ids.v[0] == 1 && ids.v[ids.n - 1] == 2, "specials parsed");
+	ids.n = 0;
+	OK(!tok_encode(&ids, NULL, x, s, 0, &err) && ids.v[0] != 1, "specials as plain text");
+	OK(tok_encode(&ids, NULL, x, STR("ab\xff"), 0, &err) && err.code == ERR_INVALID_UTF8, "bad UTF-8: %s", err.text);
+	err_clear(&err);
+	tok_enc_free(x);
+	tok_ids_release(&ids);
+	bpe_round_trips(t);
+	tok_close(t);
+}
+
+static void bert(void)
+{
+	struct gguf *g = fixture("tiny-bert.gguf");
+	struct tok *t = NULL;
+	struct tok_enc *x = NULL;
+	struct tok_ids a = { 0 }, b = { 0 };
+	struct tok_spans sp = { 0 };
+	struct buf out;
+
+	if (!OK(g && !tok_open_gguf(&t, g, false, &err), "WordPiece from GGUF: %s", err.text))
+		return;
+	gguf_close(g);
+	buf_init(&out, 1 << 16);
+	tok_enc_new(&x, t, &err);
+	OK(!tok_encode(&a, &sp, x, STR(" The copyr\xc3\xacght,"), TOK_ADD_SPECIAL, &err) && a.v[0] == tok_bos(t) &&
+		   a.v[a.n - 1] == tok_eos(t) && a.n > 3, "CLS text SEP");
+	OK(sp.n == a.n && sp.v[1].start == 1 && sp.v[a.n - 2].start == 15 && sp.v[a.n - 2].end == 16, "spans are the original's");
+	OK(!tok_encode(&b, NULL, x, STR("the copyright ,"), TOK_ADD_SPECIAL, &err) && a.n == b.n &&
+		   !memcmp(a.v, b.v, a.n * sizeof *a.v), "case, accents and blanks do not count");
+	OK(!tok_decode(&out, t, a.v, a.n, false, &err) && str_is(buf_str(&out), "the copyright,"), "decoded: %s", out.p);
+	tok_enc_free(x);
+	tok_ids_release(&a);
+	tok_ids_release(&b);
+	free(sp.v);
+	buf_release(&out);
+	tok_close(t);
+}
+
+/* A text of a million bytes of one kind must take no longer than others: the test's time limit is the check. */
+static void worst_cases(void)
+{
+	static const char *const kinds[] = { "a", " ", "\n", "\xe4\xb8\xad", "1", "!", "\xcc\x81", "a ", "\xe4\xb8\xad " };
+	struct gguf *g = fixture("tiny-llama.gguf");
+	struct tok *t = NULL;
+	struct tok_enc *x;
+	struct buf b;
+	size_t n;
+	bool good = true;
+
+	if (tok_open_gguf(&t, g, false, &err))
+		return;
+	tok_enc_new(&x, t, &err);
+	buf_init(&b, 1 << 24);
+	for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+		buf_reset(&b);
+		while (b.n < 300000)
+			buf_addz(&b, kinds[k]);
+		good &= !tok_count(&n, x, buf_str(&b), 0, &err) && n > 0;
+	}
+	OK(good, "long runs of one character");
+	buf_release(&b);
+	tok_enc_free(x);
+	tok_close(t);
+	gguf_close(g);
+}
+
+static void pieces(const char *pre, const char *text, const char *want)
+{
+	struct pre p;
+	unsigned flags;
+	struct pre_iter it;
+	uint32_t end, begin = 0;
+	struct buf got;
+
+	buf_init(&got, 1 << 16);
+	if (!pre_by_name(&p, &flags, str_of(pre))) {
+		OK(false, "%s is known", pre);
+		return;
+	}
+	pre_begin(&it, &p, str_of(text));
+	while (pre_ends(&end, 1, &it)) {
+		if (begin)
+			buf_addc(&got, '|');
+		buf_add(&got, text + begin, end - begin);
+		begin = end;
+	}
+	OK(str_is(buf_str(&got), want), "%s: %s", pre, got.p);
+	buf_release(&got);
+}
+
+static void pre_tokenizers(void)
+{
+	pieces("gpt-2", "I'll go  to 1234 'places'!\n\n ok ", "I|'ll| go| | to| 1234| '|places|'!|\n\n| ok| ");
+	pieces("smollm", "a  12 b", "a|  |1|2| b");
+	pieces("llama-bpe", "I'LL pay $12345.67\n\n  now", "I|'LL| pay| $|123|45|.|67|\n\n| | now");
+	pieces("qwen2", "x=12\n", "x|=|1|2|\n");
+	pieces("gpt-4o", "HELLO\xe4\xb8\xadLO camelCase's//\n", "HELLO\xe4\xb8\xad|LO| camel|Case's|//\n");
+	pieces("falcon", "a$b 12345", "a|$|b| |123|45");
+	pieces("deepseek-v3", "a1234\xe4\xb8\xad x_y", "a|123|4|\xe4\xb8\xad| x|_y");
+	pieces("tiny_aya", "1234567 89a", "1|234|567| |89|a");
+	pieces("superbpe", "two words 1234567", "two words |1|234|567");
+	pieces("bloom", "a, b.c  d", "a|,| b|.|c| | d");
+}
+
+static void unicode(void)
+{
+	uint32_t d[UNI_DECOMP_MAX];
+
+	OK(uni_class('a') == UNI_BIT(UNI_LL) && uni_class(0x85) == (UNI_BIT(UNI_CC) | UNI_WS), "classes");
+	OK(uni_class(0x4e2d) == (UNI_BIT(UNI_LO) | UNI_HAN), "Han");
+	OK(uni_decompose(d, 0xac01, false) == 3 && d[2] == 0x11a8, "Hangul comes apart");
+	OK(uni_compose(0xac00, 0x11a8) == 0xac01 && uni_compose('e', 0x301) == 0xe9, "and together");
+	OK(uni_lower(d, 0xc4) == 1 && d[0] == 0xe4 && uni_lower(d, 0x130) == 2, "lower case");
+	OK(uni_sentence_end(STR("One. Two"), 0) == 5 && uni_sentence_end(STR("3.4 is. x"), 0) == 9, "sentences");
+}
+
+int main(void)
+{
+	unicode();
+	pre_tokenizers();
+	llama();
+	bert();
+	worst_cases();
+	return tap_done();
+}
