@@ -94,6 +94,7 @@ struct gguf_writer;
 int gguf_writer_new(struct gguf_writer **out, const char *path, struct err *e);
 int gguf_put_raw(struct gguf_writer *w, const struct gguf_key *k, struct err *e); /* copy of a key */
 int gguf_put_u32(struct gguf_writer *w, const char *key, uint32_t v, struct err *e);
+int gguf_put_i32(struct gguf_writer *w, const char *key, int32_t v, struct err *e);
 int gguf_put_f32(struct gguf_writer *w, const char *key, float v, struct err *e);
 int gguf_put_bool(struct gguf_writer *w, const char *key, bool v, struct err *e);
 int gguf_put_str(struct gguf_writer *w, const char *key, struct str v, struct err *e);
@@ -110,7 +111,8 @@ void gguf_writer_abort(struct gguf_writer *w);
 /* ---- safetensors ------------------------------------------------------------------------------ */
 
 /* A *.safetensors file or a folder with model.safetensors[.index.json]. Shapes come as GGUF writes them:
- * ne[0] is the contiguous row (the last of the file's shape). BF16, F16, F32, F64, I64, I32, I8, U8. */
+ * ne[0] is the contiguous row (the last of the file's shape). BF16, F16, F32, F64, I64, I32, I16, I8; unsigned and BOOL come
+ * as the integer of their size. data may lie unaligned. */
 struct safet;
 int safet_open(struct safet **out, const char *path, struct err *e);
 int safet_open_mem(struct safet **out, const void *p, size_t n, const char *name, struct err *e);

@@ -128,6 +128,11 @@ int gguf_put_u32(struct gguf_writer *w, const char *key, uint32_t v, struct err 
 	return put_scalar(w, key, GGUF_K_U32, &v, sizeof v, e);
 }
 
+int gguf_put_i32(struct gguf_writer *w, const char *key, int32_t v, struct err *e)
+{
+	return put_scalar(w, key, GGUF_K_I32, &v, sizeof v, e);
+}
+
 int gguf_put_f32(struct gguf_writer *w, const char *key, float v, struct err *e)
 {
 	return put_scalar(w, key, GGUF_K_F32, &v, sizeof v, e);

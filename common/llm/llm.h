@@ -36,6 +36,26 @@ int llm_list(struct llm_entry **out, size_t *n, struct arena *a, struct err *e);
  * unchanged, else computed and kept. */
 int llm_digest(char out[HASH_HEX_LEN + 1], const struct gguf *g, struct err *e);
 
+/* What a model file says about itself, for llm-model show. Strings borrow g; empty where it says nothing. */
+struct llm_facts {
+	struct str arch, name, license, size_label, tok_model, tok_pre;
+	const char *pooling;      /* "mean", "cls", "last", "rank", "none", or NULL */
+	uint32_t n_layer, n_embd, n_ff, n_head, n_head_kv, n_ctx;
+	uint64_t n_vocab, n_params, bytes, template_bytes;
+	uint64_t kv_bytes_per_token; /* F16; 0 for an encoder */
+	struct {
+		uint64_t tensors, params, bytes;
+	} types[GGUF_N_TYPES];    /* by type id */
+};
+void llm_facts(struct llm_facts *out, const struct gguf *g);
+/*
+ * Looks for damage: values that are not finite, a tokenizer that is not known or does not fit, bytes that belong to nothing, a
+ * digest that differs from the one recorded (FILE.sha256 as sha256sum writes it, or the name of ollama's blob). Each finding
+ * is said through `say`; *n_bad counts them. -1 only when it could not be examined.
+ */
+int llm_verify(size_t *n_bad, const struct gguf *g, struct os_pool *pool, void (*say)(void *arg, const char *what), void *arg,
+	       struct err *e);
+
 /* ---- an open model ------------------------------------------------------------------------------ */
 
 struct llm;
