@@ -9,6 +9,13 @@
  *           failed = run(&o, &c.tally, &e);
  *           return cli_finish(&c, failed ? &e : NULL);
  *   }
+ *
+ * Progress is drawn by a thread of its own that reads c->tally (in, out, failed, skipped, tokens, total_hint): a tool only
+ * keeps the tally current and the struct cli in place. At a terminal a bar after 1 s, at most 5 times a second, gone
+ * before any message; with --progress and no terminal a plain line every 10 s.
+ *
+ * Hidden options of every tool: --dump-options (the table as JSON), --completion bash|zsh|fish. LLMU_LOG=json in the
+ * environment makes each message one JSON object {ts, tool, pid, level, msg}.
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
@@ -24,10 +31,10 @@ enum cli_kind {
 	CLI_K_STR,    /* const char *, borrowed from argv */
 	CLI_K_LIST,   /* struct cli_list: repeatable */
 	CLI_K_U32,    /* uint32_t in [min, max] */
-	CLI_K_U64,
-	CLI_K_I64,
+	CLI_K_U64,    /* uint64_t; min = max = 0: any */
+	CLI_K_I64,    /* the same for int64_t */
 	CLI_K_F64,    /* double in [min, max] */
-	CLI_K_ENUM,   /* int, set to `set_to`: a word out of `words`, its place in the list */
+	CLI_K_ENUM,   /* int: one of the words in `arg` ("a|b|c"), as its place in that list */
 	CLI_K_SET,    /* int at offset = set_to: several flags share one place (--text, --records, --lines) */
 };
 
@@ -42,13 +49,13 @@ struct cli_opt {
 	const char *name;     /* long name */
 	const char *arg;      /* name of the argument in --help: "N", "FILE"; its words drive completion:
 	                         FILE, DIR, MODEL (registry names), METRIC, "a|b|c" */
-	const char *help;     /* one line, no full stop; the default in brackets */
+	const char *help;     /* one line, no full stop; the default in brackets; NULL: a hidden option */
 	size_t offset;        /* place in the tool's struct */
 	size_t given;         /* place of a bool that says it was given; (size_t)-1: none */
 	double min, max;      /* numbers */
 	int set_to;
 	const char *alias;    /* another long name that is accepted but not shown, or NULL */
-	const char *verbs;    /* " add search ": only under these verbs; NULL: all */
+	const char *verbs;    /* " add ledger.add ": only under these verbs; NULL: all */
 };
 
 #define CLI_NOT_KEPT ((size_t)-1)
@@ -91,8 +98,8 @@ struct cli_opt {
 /* -q -v --progress --help --version are every tool's and need no row. */
 
 struct cli_verb {
-	const char *name;     /* "add"; NULL ends the list */
-	const char *operands; /* "DB [FILE...]" */
+	const char *name;     /* "add", or two words: "ledger add"; NULL ends the list */
+	const char *operands; /* "DB [FILE...]": how many there must and may be is read off it */
 	const char *help;
 };
 
@@ -115,7 +122,7 @@ struct cli {
 	bool progress;               /* --progress, or a terminal on stderr and not quiet */
 	int status;                  /* exit status when cli_start() said no */
 	struct tally tally;
-	void *lists;                 /* memory of CLI_K_LIST */
+	struct cli_state *state;     /* private */
 };
 
 /*
@@ -136,6 +143,11 @@ int cli_finish(struct cli *c, const struct err *e);
 void cli_warn(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void cli_info(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void cli_note(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/*
+ * For tools that read records: when there are no operands and standard input is a terminal, prints the usage, sets status
+ * 2 and returns 1 (then return cli_finish(c, NULL)); else 0.
+ */
+int cli_need_input(struct cli *c);
 /* Bad usage found by the tool: the message and "Try '… --help'"; sets ERR_USAGE. Returns -1. */
 int cli_usage(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Nearest of n names to what was typed (Damerau-Levenshtein), or NULL when none is near. */
