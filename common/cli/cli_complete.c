@@ -17,7 +17,7 @@ struct script {
 	const struct cli *c;
 	const char *tool;
 	char func[80];    /* the tool's name as an identifier */
-	char models[120]; /* command that lists models, with the same program prefix */
+	char models[120]; /* the command that lists models, with the same program prefix */
 };
 
 static enum arg_kind kind_of(const struct cli_opt *o)
@@ -161,7 +161,7 @@ static void zsh_option(struct script *s, const struct cli_opt *o)
 {
 	enum arg_kind k = kind_of(o);
 
-	buf_addz(s->b, "\t\t");
+	buf_addz(s->b, o->kind == CLI_K_LIST ? "\t\t'*'" : "\t\t"); /* a star: may be repeated */
 	if (o->letter)
 		buf_addf(s->b, "{-%c%s,--%s%s}", o->letter, k == NONE ? "" : "+", o->name, k == NONE ? "" : "=");
 	else
@@ -269,7 +269,8 @@ static void fish_option(struct script *s, const struct cli_opt *o)
 		buf_addz(s->b, " -x -a '(__fish_complete_directories)'");
 		break;
 	case MODELS:
-		buf_addf(s->b, " -r -F -a '(%s 2>/dev/null)'", s->models);
+		buf_addf(s->b, " -r -F -a '(command -q %.*s; and %s 2>/dev/null)'", (int)strcspn(s->models, " "), s->models,
+			 s->models);
 		break;
 	}
 	buf_addz(s->b, " -d '");

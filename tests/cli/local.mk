@@ -1,5 +1,5 @@
 # shell tests of whole tools: TESTS += and EXTRA_DIST +=
 TESTS += %D%/check-examples.t
 EXTRA_DIST += %D%/check-examples.t
-TESTS += %D%/cli.t
-EXTRA_DIST += %D%/cli.t
+TESTS += %D%/cli.t %D%/check-options.t
+EXTRA_DIST += %D%/cli.t %D%/check-options.t
