@@ -75,6 +75,12 @@ int os_out_write(struct os_out *o, const void *p, size_t n, struct err *e);
 int os_out_flush(struct os_out *o, struct err *e);
 int os_out_close(struct os_out *o, struct err *e); /* flushes, checks, frees */
 
+/*
+ * Cut the torn tail off a file of lines whose writer was killed: what is behind the last LF or, in a ".zst", behind
+ * the last whole frame. *size is what is left. A damaged zstd file is ERR_OPEN and stays as it is.
+ */
+int os_trim_torn(uint64_t *size, const char *path, struct err *e);
+
 /* ---- signals --------------------------------------------------------------------------------- */
 
 /*

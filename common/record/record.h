@@ -65,8 +65,10 @@ int record_done(struct record_io *io, struct record *r, struct err *e);
 /* All lines out, output closed and checked, counts and summary written. Frees io. Also after a failure (then
  * what is finished has been written, the rest is dropped). */
 int record_close(struct record_io *io, struct err *e);
-/* True when the input is text and the tool's text_out is on (and not --json): the output is plain text. */
+/* True when the input is text and the tool's text_out is on (and not --json, --resume): the output is plain text.
+ * Each input decides for itself: this speaks of the one that the last record given came from. */
 bool record_text_mode(const struct record_io *io);
+bool record_is_text(const struct record *r); /* the same of one record */
 
 /* fn on each record over o->jobs workers (0 <= record_worker() < jobs); -1 from fn makes an error record of e,
  * or ends the run where the code is one of a run. */
@@ -91,7 +93,7 @@ struct json_val record_messages(struct record *r);
 /* The value of a member of `params` (or of a Batch line's body): JSON_NONE where there is none. */
 struct json_val record_param(struct record *r, const char *name);
 
-/* Set one of the tool's own members; the value is copied. */
+/* Set one of the tool's own members; the value is copied, the name is not (a literal). */
 int record_set_raw(struct record *r, const char *name, struct str json, struct err *e);
 int record_set_str(struct record *r, const char *name, struct str s, struct err *e);
 int record_set_u64(struct record *r, const char *name, uint64_t v, struct err *e);
@@ -110,7 +112,8 @@ int record_add_call(struct record *r, struct str json, struct err *e);
 int record_emit(struct record *r, struct str json, struct err *e);
 /* In text mode: what is printed for this record (a newline is added unless it ends in one). */
 int record_put_text(struct record *r, struct str s, struct err *e);
-/* Make it an error record; e's code must be one of a record. `attempts` 0 leaves that member out. */
+/* Make it an error record; e's code must be one of a record. `attempts` 0 leaves that member out. Members that were
+ * set before are dropped, those set after it stay (llm-cost: a null `cost` beside the error). */
 void record_fail(struct record *r, const struct err *e, unsigned attempts);
 /* Hold it back from the output (a filter: llm-index missing). */
 void record_drop(struct record *r);
