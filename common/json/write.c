@@ -52,7 +52,7 @@ static void escape_byte(struct buf *b, unsigned char c)
 static void put_escaped(struct buf *b, struct str s, const struct json_ops *ops)
 {
 	const char *p = s.p, *end = s.p + s.n;
-	bool wide;
+	bool wide = false;
 
 	while (p < end) {
 		const char *q = ops->plain(p, end, &wide);
