@@ -360,6 +360,7 @@ static void test_utf8_valid(void)
 
 static void test_utf8(void)
 {
+	static const char cut_off[] = "\xe2\x82x", surrogate[] = "\xed\xa0\x80";
 	bool good = true;
 	char c[4];
 	unsigned len;
@@ -376,8 +377,8 @@ static void test_utf8(void)
 		good &= utf8_whole((struct str){ c, n }) == n;
 	}
 	OK(good, "every scalar value there and back");
-	OK(utf8_get("\xe2\x82x", "\xe2\x82x" + 3, &len) == UTF8_BAD && len == 2, "a maximal bad subpart");
-	OK(utf8_get("\xed\xa0\x80", "\xed\xa0\x80" + 3, &len) == UTF8_BAD && len == 1, "a surrogate is three");
+	OK(utf8_get(cut_off, cut_off + 3, &len) == UTF8_BAD && len == 2, "a maximal bad subpart");
+	OK(utf8_get(surrogate, surrogate + 3, &len) == UTF8_BAD && len == 1, "a surrogate is three");
 	OK(utf8_count(STR("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80")) == 4, "count");
 	OK(utf8_border(STR("a\xe2\x82\xac"), 3) == 1 && utf8_border(STR("a\xe2\x82\xac"), 4) == 4 &&
 		   utf8_border(STR("abc"), 2) == 2,
