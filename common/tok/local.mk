@@ -6,3 +6,11 @@ check_PROGRAMS += %D%/tok_test
 common_tok_tok_test_SOURCES = %D%/tok_test.c
 common_tok_tok_test_LDADD = $(LIBS_COMMON)
 TESTS += %D%/tok_test
+
+# templates
+common_libcommon_a_SOURCES += %D%/jinja_impl.h %D%/jinja_lex.c %D%/jinja_parse.c %D%/jinja_val.c %D%/jinja_op.c \
+	%D%/jinja_text.c %D%/jinja_filter.c %D%/jinja_method.c %D%/jinja_eval.c %D%/jinja_tmpl.c
+check_PROGRAMS += %D%/jinja_test
+common_tok_jinja_test_SOURCES = %D%/jinja_test.c
+common_tok_jinja_test_LDADD = $(LIBS_COMMON)
+TESTS += %D%/jinja_test

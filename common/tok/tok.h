@@ -106,16 +106,18 @@ int tok_tmpl_render(struct tok_parts *out, const struct tok_tmpl *t, struct json
 		    struct arena *a, struct err *e);
 /* The parts as one text. */
 int tok_parts_text(struct str *out, const struct tok_parts *p, struct arena *a, struct err *e);
-/* Encode parts: template text with specials, user text without. BOS is added when the model wants one and the
- * rendered text does not begin with it. */
+/* Encode parts as one text in which specials count only where the template wrote them: text of the template alone gives
+ * the same ids as tok_encode() of the whole. BOS is added when the model wants one and the text does not begin with it. */
 int tok_encode_parts(struct tok_ids *ids, struct tok_enc *x, const struct tok_parts *p, struct err *e);
 
 /*
  * The model's own chat template from its GGUF (`tokenizer.chat_template`), or *out NULL where it has none.
- * tok_chat_render() fills messages, add_generation_prompt, bos_token, eos_token and (if not JSON_NONE) tools.
+ * tok_chat_render() fills messages, add_generation_prompt, bos_token, eos_token and (if not JSON_NONE) tools; `more`: an
+ * object of further variables ("enable_thinking"), or JSON_NONE.
  */
 int tok_chat_open(struct tok_tmpl **out, const struct gguf *g, struct err *e);
 int tok_chat_render(struct tok_parts *out, const struct tok_tmpl *t, const struct tok *tok, struct json_val messages,
-		    struct json_val tools, bool add_generation_prompt, struct arena *a, struct err *e);
+		    struct json_val tools, struct json_val more, bool add_generation_prompt, struct arena *a,
+		    struct err *e);
 
 #endif

@@ -476,7 +476,33 @@ static int fragment(struct tok_enc *x, struct str text, size_t at, bool first, s
 	return words(x, &t->pre, text, e);
 }
 
-static int encode(struct tok_enc *x, struct str text, unsigned flags, struct err *e)
+/* Does [from, to) touch text that came from the variables of a template? */
+static bool of_user(const struct tok_parts *p, size_t from, size_t to)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; p && i < p->n && at < to; at += p->v[i++].text.n)
+		if (p->v[i].from_user && from < at + p->v[i].text.n)
+			return true;
+	return false;
+}
+
+/* The next special token; in marked text a control token counts only where the template wrote all of it. */
+static bool next_special(struct tok_hit *hit, size_t *from, const struct tok *t, const struct tok_specials *sp,
+			 const struct tok_parts *marks, struct str text, size_t floor)
+{
+	while (tok_specials_next(hit, from, sp, t, text, floor)) {
+		size_t n = tok_text(t, hit->id).n;
+
+		if (tok_attr(t, hit->id) == TOK_USER || !of_user(marks, *from - n, *from))
+			return true;
+		*from -= n - 1;
+	}
+	return false;
+}
+
+/* `marks`: the parts that text is made of, or NULL. */
+static int encode(struct tok_enc *x, struct str text, const struct tok_parts *marks, unsigned flags, struct err *e)
 {
 	const struct tok *t = x->t;
 	const struct tok_specials *sp = flags & TOK_PARSE_SPECIAL ? &t->all : &t->user;
@@ -490,7 +516,7 @@ static int encode(struct tok_enc *x, struct str text, unsigned flags, struct err
 	for (unsigned i = 0; flags & TOK_ADD_SPECIAL && i < t->n_head; i++)
 		if (push(x, t->head[i], (struct tok_span){ 0, 0 }, e))
 			return -1;
-	while (tok_specials_next(&hit, &from, sp, t, text, at)) {
+	while (next_special(&hit, &from, t, sp, marks, text, at)) {
 		struct tok_span span = { (uint32_t)hit.start, (uint32_t)hit.end };
 
 		if (fragment(x, str_sub(text, at, hit.start), at, at == 0, e) || push(x, hit.id, span, e))
@@ -511,7 +537,20 @@ int tok_encode(struct tok_ids *ids, struct tok_spans *spans, struct tok_enc *x, 
 	x->ids = ids;
 	x->spans = spans;
 	x->count = false;
-	return encode(x, text, flags, e);
+	return encode(x, text, NULL, flags, e);
+}
+
+int tok_encode_marked(struct tok_ids *ids, struct tok_enc *x, struct str text, const struct tok_parts *marks, struct err *e)
+{
+	x->ids = ids;
+	x->spans = NULL;
+	x->count = false;
+	return encode(x, text, marks, TOK_PARSE_SPECIAL, e);
+}
+
+const struct tok *tok_enc_tok(const struct tok_enc *x)
+{
+	return x->t;
 }
 
 int tok_count(size_t *out, struct tok_enc *x, struct str text, unsigned flags, struct err *e)
@@ -520,7 +559,7 @@ int tok_count(size_t *out, struct tok_enc *x, struct str text, unsigned flags, s
 	x->spans = NULL;
 	x->count = true;
 	x->total = x->scratch.n = 0;
-	if (encode(x, text, flags, e))
+	if (encode(x, text, NULL, flags, e))
 		return -1;
 	*out = x->total + x->scratch.n;
 	return 0;

@@ -174,6 +174,12 @@ int tok_normalize(struct tok_normed *nd, const struct tok *t, struct str text, b
 unsigned tok_norm_bert(uint32_t *out, const struct tok *t, uint32_t cp);
 bool tok_is_cjk(uint32_t cp);
 
+/* ---- for templates (tok_enc.c) */
+/* Encode text that is made of `marks`: specials are seen in the template's own text alone, all else is one text. */
+int tok_encode_marked(struct tok_ids *ids, struct tok_enc *x, struct str text, const struct tok_parts *marks,
+		      struct err *e);
+const struct tok *tok_enc_tok(const struct tok_enc *x);
+
 /* ---- models: one word to symbols */
 struct tok_sym {
 	int32_t id; /* -1: unknown */
