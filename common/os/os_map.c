@@ -67,9 +67,12 @@ int os_map_open(struct os_map *out, const char *path, struct err *e)
 		return err_sys(e, ERR_OPEN, errno, "%s", path);
 	if (fstat(fd, &st))
 		err = errno;
-	else if (!S_ISREG(st.st_mode))
-		err = S_ISDIR(st.st_mode) ? EISDIR : ENODEV;
-	else if ((uint64_t)st.st_size > PTRDIFF_MAX)
+	else if (S_ISDIR(st.st_mode))
+		err = EISDIR;
+	else if (!S_ISREG(st.st_mode)) {
+		close(fd);
+		return err_set(e, ERR_OPEN, "%s: not a regular file, which this one must be", path);
+	} else if ((uint64_t)st.st_size > PTRDIFF_MAX)
 		err = EFBIG;
 	if (!err) {
 		m.n = (size_t)st.st_size;

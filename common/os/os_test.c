@@ -278,6 +278,8 @@ static void test_map(void)
 	os_map_close(&empty);
 	OK(os_map_open(&m, dir, &e) && e.code == ERR_OPEN && strstr(e.text, dir), "%s", e.text);
 
+	OK(os_map_open(&m, "/dev/null", &e) && strstr(e.text, "/dev/null: not a regular file"), "%s", e.text);
+
 	int fd[2], status;
 	char said[500] = "";
 	if (pipe(fd))
