@@ -48,7 +48,8 @@ static const uint32_t afmoe_scripts[] = {
 static pre_fn *const fns[] = { scan_gpt2, scan_llama3, scan_o200k, scan_deepseek3, scan_exaone_moe, scan_ranges,
 			       scan_blank_ranges, scan_blank_class, scan_newline, scan_line, scan_digits, scan_three,
 			       scan_falcon_punct, scan_last_blanks, scan_right_threes, scan_threes, scan_bloom, scan_chameleon,
-			       scan_chameleon_blanks, scan_punct, scan_spaces, scan_not_blank };
+			       scan_chameleon_blanks, scan_punct, scan_spaces, scan_not_blank, scan_words,
+			       scan_bert, scan_metaspace, scan_zero_threes };
 
 #define GPT2 { .fn = scan_gpt2 }
 #define GPT2_DIGIT { .fn = scan_gpt2, .digit_ends = true } /* \p{N} ; GPT2 in one */
@@ -90,7 +91,7 @@ static const struct pre scanners[] = {
 	[N_BAILING] = { 1, { LLAMA3(1) } },
 	[N_SEED] = { 1, { { .fn = scan_llama3, .digits = 1, .contractions = true } } },
 	[N_EXAONE_MOE] = { 1, { { .fn = scan_exaone_moe, .digits = 1, .tail = PRE_TAIL_ONE, .contractions = true } } },
-	[N_SUPERBPE] = { 2, { DIGITS(0), { .fn = scan_threes } } },
+	[N_SUPERBPE] = { 2, { DIGITS(0), { .fn = scan_zero_threes } } },
 	[N_BLOOM] = { 1, { { .fn = scan_bloom } } },
 	[N_VIKING] = { 2, { { .fn = scan_bloom }, DIGITS(1) } },
 	[N_CHAMELEON] = { 5, { { .fn = scan_chameleon }, { .fn = scan_chameleon_blanks }, DIGITS(1), { .fn = scan_punct }, GPT2 } },
@@ -98,7 +99,10 @@ static const struct pre scanners[] = {
 	[N_CL100K] = { 1, { { .fn = scan_llama3, .digits = 3, .tail = PRE_TAIL_NEWLINES, .contractions = true, .to_end = true } } },
 };
 
-const struct pre_stage pre_spaces = { .fn = scan_spaces };
+const struct pre_stage pre_gpt2 = GPT2, pre_digit = DIGITS(1), pre_digits = DIGITS(0), pre_punct = { .fn = scan_punct },
+		       pre_bert = { .fn = scan_bert }, pre_words = { .fn = scan_words },
+		       pre_whitespace_split = { .fn = scan_not_blank }, pre_metaspace = { .fn = scan_metaspace },
+		       pre_spaces = { .fn = scan_spaces };
 
 #define IM PRE_IGNORE_MERGES
 #define BOS PRE_ADD_BOS
@@ -234,4 +238,141 @@ void pre_digest(struct hash_sha256 *h, const struct pre *p)
 		for (const uint32_t *r = st->ranges; r && r[1]; r += 2)
 			hash_sha256_add(h, r, 2 * sizeof *r);
 	}
+}
+
+/* ---- tokenizer.json */
+
+#define R_X "[^\\r\\n\\p{L}\\p{N}]?"
+#define R_UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define R_LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define R_OTHER " ?[^\\s\\p{L}\\p{N}]+"
+#define R_WS "\\s+(?!\\S)|\\s+"
+#define R_NL "\\s*[\\r\\n]+|"
+#define R_LLAMA3(n) "CI|" R_X "\\p{L}+|" n "|" R_OTHER "[\\r\\n]*|" R_NL R_WS
+#define R_O200K(n, c, tail) R_X R_UPPER "*" R_LOWER "+" c "|" R_X R_UPPER "+" R_LOWER "*" c "|" n "|" R_OTHER tail "*|" R_NL R_WS
+#define R_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+|" R_OTHER "|" R_WS
+#define R_DEEPSEEK3 "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|" \
+	" ?[\\p{P}\\p{S}]+[\\r\\n]*|" R_NL R_WS
+
+/* Patterns as they stand in the models' files, in the spelling of canon(); the scanner, or a stage of its own. */
+static const struct {
+	const char *regex;
+	uint8_t scanner, stage; /* one stage of that scanner */
+	bool total;
+} regexes[] = {
+	{ R_GPT2, N_GPT2, 0, true },
+	{ R_LLAMA3("\\p{N}{1,3}"), N_LLAMA3, 0, true },
+	{ R_LLAMA3("\\p{N}"), N_QWEN2, 0, true },
+	{ R_LLAMA3("\\p{N}{1}"), N_QWEN2, 0, true },
+	{ R_LLAMA3("\\p{N}+"), N_MINICPM5, 1, true },
+	{ "CI|" R_X "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" R_NL R_WS, N_QWEN35, 0, true },
+	{ R_X "\\p{L}+|\\p{N}|" R_OTHER "[\\r\\n]*|" R_NL R_WS, N_UFAKZEKA, 0, true },
+	{ "CI|" R_X "\\p{L}+|\\p{N}|" R_OTHER "[\\r\\n]*|\\s*[\\r\\n]|" R_WS, N_BAILING, 0, true },
+	{ "CI|" R_X "\\p{L}+|\\p{N}{1,3}|" R_OTHER "[\\r\\n]*|\\s+$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s", N_CL100K, 0, true },
+	{ "CI|" R_X "\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|" R_NL R_WS, N_SEED, 0, true },
+	{ R_O200K("\\p{N}{1,3}", "CI?", "[\\r\\n/]"), N_O200K, 0, true },
+	{ R_O200K("\\p{N}", "", "[\\r\\n/]"), N_TEKKEN, 0, true },
+	{ R_O200K("\\p{N}", "CI?", "[\\r\\n/]"), N_YOUTU, 4, true },
+	{ "\\d{1,3}(?=(?:\\d{3})*\\b)", N_TINY_AYA, 0, false },
+	{ "\\p{N}{1,3}", N_DEEPSEEK3, 0, false },
+	{ "\\p{N}", N_VIKING, 1, false },
+	{ "\\p{N}+", N_SUPERBPE, 0, false },
+	{ "(?=(\\d{3})+(?!\\d))", N_SUPERBPE, 1, false },
+	{ "[\xe4\xb8\x80-\xe9\xbe\xa5\xe3\x81\x80-\xe3\x82\x9f\xe3\x82\xa0-\xe3\x83\xbf]+", N_DEEPSEEK3, 1, false },
+	{ R_DEEPSEEK3, N_DEEPSEEK3, 2, false },
+	{ "[\\r\\n]", N_DEEPSEEK_LLM, 0, false },
+	{ "\\s?\\p{L}+", N_DEEPSEEK_CODER, 1, false },
+	{ "\\s?\\p{P}+", N_DEEPSEEK_CODER, 2, false },
+	{ "[\xe4\xb8\x80-\xe9\xbe\xa5\xe0\xa0\x80-\xe4\xb8\x80\xea\xb0\x80-\xed\x9f\xbf]+", N_DEEPSEEK_CODER, 3, false },
+	{ "[0-9][0-9][0-9]", N_FALCON, 2, false },
+	{ " ?[^(\\s|.,!?\xe2\x80\xa6\xe3\x80\x82\xef\xbc\x8c\xe3\x80\x81\xe0\xa5\xa4\xdb\x94\xd8\x8c)]+", N_BLOOM, 0, false },
+	{ " ?[^(\\s|[.,!?\xe2\x80\xa6\xe3\x80\x82\xef\xbc\x8c\xe3\x80\x81\xe0\xa5\xa4\xdb\x94\xd8\x8c])]+", N_BLOOM, 0, false },
+	{ "[^\\n]+|[\\n]+", N_LINES, 0, true },
+};
+
+/* Spellings of one pattern become one: control characters as escapes, possessive quantifiers as greedy ones, the three ways
+ * to write contractions without regard to case as CI. */
+static void canon(struct buf *out, struct str regex)
+{
+	static const char *const contractions[] = {
+		"(?i:'s|'t|'re|'ve|'m|'ll|'d)", "'(?i:[sdmt]|ll|ve|re)",
+		"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])",
+	};
+	bool in_class = false;
+
+	for (size_t i = 0; i < regex.n;) {
+		struct str rest = str_sub(regex, i, regex.n);
+		char c = regex.p[i];
+		size_t k = 0;
+
+		while (k < 3 && !str_starts(rest, str_of(contractions[k])))
+			k++;
+		if (k < 3) {
+			buf_addz(out, "CI");
+			i += strlen(contractions[k]);
+			continue;
+		}
+		if (c == '\r')
+			buf_addz(out, "\\r");
+		else if (c == '\n')
+			buf_addz(out, "\\n");
+		else
+			buf_addc(out, c);
+		i++;
+		if (c == '\\' && i < regex.n)
+			buf_addc(out, regex.p[i++]);
+		else if (c == '[' || c == ']')
+			in_class = c == '[';
+		else if (!in_class && i < regex.n && regex.p[i] == '+' && strchr("?*+}", c))
+			i++;
+	}
+}
+
+unsigned pre_by_regex(struct pre_stage out[PRE_MAX_STAGES], bool *total, struct str regex)
+{
+	struct buf b;
+	unsigned n = 0;
+
+	buf_init(&b, 1 << 16);
+	canon(&b, regex);
+	for (size_t i = 0; !b.failed && !n && i < sizeof regexes / sizeof regexes[0]; i++)
+		if (str_is(buf_str(&b), regexes[i].regex)) {
+			out[0] = scanners[regexes[i].scanner].stages[regexes[i].stage];
+			*total = regexes[i].total;
+			n = 1;
+		}
+	buf_release(&b);
+	return n;
+}
+
+static bool same_stage(const struct pre_stage *a, const struct pre_stage *b)
+{
+	return a->fn == b->fn && a->digits == b->digits && a->tail == b->tail && a->contractions == b->contractions &&
+	       a->marks == b->marks && a->han == b->han && a->to_end == b->to_end && a->powers == b->powers &&
+	       a->digit_ends == b->digit_ends && a->ranges == b->ranges;
+}
+
+void pre_fuse(struct pre *p)
+{
+	if (p->n_stages == 2 && same_stage(&p->stages[0], &pre_digit) && same_stage(&p->stages[1], &pre_gpt2))
+		*p = scanners[N_DIGIT];
+}
+
+static bool same(const struct pre *a, const struct pre *b)
+{
+	bool eq = a->n_stages == b->n_stages;
+
+	for (unsigned i = 0; eq && i < a->n_stages; i++)
+		eq = same_stage(&a->stages[i], &b->stages[i]);
+	return eq;
+}
+
+const char *pre_name_of(const struct pre *p, unsigned flags)
+{
+	const unsigned mask = PRE_IGNORE_MERGES | PRE_NFC | PRE_RAW;
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if ((names[i].flags & mask) == flags && same(p, &scanners[names[i].scanner]))
+			return names[i].name;
+	return NULL;
 }

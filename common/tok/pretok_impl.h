@@ -46,11 +46,14 @@ struct pre {
 
 /* The pre-tokenizer of that GGUF name and its PRE_ flags; false when there is none. */
 bool pre_by_name(struct pre *out, unsigned *flags, struct str name);
-/* Stages that are made by hand for tokenizer.json: byte-level GPT-2, single digits, … */
-extern const struct pre_stage pre_gpt2, pre_digit, pre_digits, pre_cl100k, pre_spaces, pre_whitespace_split;
-/* The stages of a known regular expression of a tokenizer.json; 0 when it is not known. */
-unsigned pre_by_regex(struct pre_stage out[PRE_MAX_STAGES], struct str regex);
-/* The GGUF name for these stages and flags, or NULL. */
+/* The components of a tokenizer.json that are stages. */
+extern const struct pre_stage pre_gpt2, pre_digit, pre_digits, pre_punct, pre_bert, pre_words, pre_whitespace_split,
+	pre_metaspace, pre_spaces;
+/* The stages of a known regular expression of a tokenizer.json; 0 when it is not known. *total: it leaves nothing out. */
+unsigned pre_by_regex(struct pre_stage out[PRE_MAX_STAGES], bool *total, struct str regex);
+/* Two stages that have one scanner for both become one. */
+void pre_fuse(struct pre *p);
+/* The GGUF name of these stages with the flags that count among PRE_IGNORE_MERGES and PRE_NFC; NULL when there is none. */
 const char *pre_name_of(const struct pre *p, unsigned flags);
 void pre_digest(struct hash_sha256 *h, const struct pre *p);
 

@@ -373,17 +373,16 @@ size_t scan_blank_ranges(const struct pre_stage *st, const uint8_t *s, size_t i,
 {
 	size_t j = i;
 
+	if (in_ranges(st->ranges, uni_next(s, &j)))
+		return scan_ranges(st, s, i, n, hit);
 	*hit = false;
-	if (class_next(s, &j) & UNI_WS) {
+	if (class_at(s, i) & UNI_WS) {
 		size_t k = j;
 
 		if (j == n || !in_ranges(st->ranges, uni_next(s, &k)))
 			return j;
 		return scan_ranges(st, s, j, n, hit);
 	}
-	j = i;
-	if (in_ranges(st->ranges, uni_next(s, &j)))
-		return scan_ranges(st, s, i, n, hit);
 	for (i = j; i < n; i = j) {
 		j = i;
 		if ((class_at(s, i) & UNI_WS) || in_ranges(st->ranges, uni_next(s, &j)))
@@ -483,9 +482,9 @@ size_t scan_last_blanks(const struct pre_stage *st, const uint8_t *s, size_t i, 
 	return end > i ? end : run_not(s, i, n, UNI_WS);
 }
 
-static size_t three_digits(const uint8_t *s, size_t i, size_t n)
+static size_t skip_chars(const uint8_t *s, size_t i, size_t n, size_t k)
 {
-	for (unsigned k = 0; k < 3 && i < n; k++)
+	for (; k && i < n; k--)
 		uni_next(s, &i);
 	return i;
 }
@@ -494,16 +493,20 @@ static bool inside_number(const uint8_t *s, size_t i)
 {
 	return i && (class_at(s, uni_prev(s, i)) & UNI_BIT(UNI_ND));
 }
-/* A number in s[i, end): its first piece, so that only threes follow. */
+/* Digits before the first three of the number s[i, end), so that only threes follow; 0: threes alone. */
+static size_t odd_digits(const uint8_t *s, size_t i, size_t end)
+{
+	size_t k = 0;
+
+	for (; i < end; k++)
+		uni_next(s, &i);
+	return k % 3;
+}
 static size_t first_digits(const uint8_t *s, size_t i, size_t end)
 {
-	size_t j = i, k = 0;
+	size_t k = odd_digits(s, i, end);
 
-	for (; j < end; k++)
-		uni_next(s, &j);
-	for (k = k % 3 ? k % 3 : 3; k; k--)
-		uni_next(s, &i);
-	return i;
+	return skip_chars(s, i, end, k ? k : 3);
 }
 
 /* \d{1,3}(?=(?:\d{3})*\b) : digits by threes counted from the right, where the number ends at a border of words */
@@ -516,16 +519,49 @@ size_t scan_right_threes(const struct pre_stage *st, const uint8_t *s, size_t i,
 	if (!*hit)
 		return run_not(s, i, n, UNI_BIT(UNI_ND));
 	if (inside_number(s, i))
-		return three_digits(s, i, n);
+		return skip_chars(s, i, n, 3);
 	j = end = run(s, i, n, UNI_BIT(UNI_ND));
-	if (end < n && (uni_record(uni_next(s, &j)) & UNI_R_WORD)) {
+	/* a word character of Oniguruma may be any number and is no joiner */
+	if (end < n && ((class_at(s, end) & UNI_N) ||
+			((uni_record(uni_next(s, &j)) & UNI_R_WORD) && !(class_at(s, end) & UNI_BIT(UNI_CF))))) {
 		*hit = false;
 		return end;
 	}
 	return first_digits(s, i, end);
 }
 
-/* (?=(\d{3})+(?!\d)) cuts before every three digits counted from the right: the same, whatever follows */
+/* (?=(\d{3})+(?!\d)) is empty: it cuts before every three digits counted from the right and nowhere else. */
+size_t scan_zero_threes(const struct pre_stage *st, const uint8_t *s, size_t i, size_t n, bool *hit)
+{
+	size_t at = i;
+
+	(void)st;
+	*hit = true;
+	while (at < n) {
+		size_t end, odd;
+
+		if (!(class_at(s, at) & UNI_BIT(UNI_ND))) {
+			uni_next(s, &at);
+			continue;
+		}
+		if (at == i && inside_number(s, i)) { /* the piece before was cut here */
+			at = skip_chars(s, at, n, 3);
+			if (at < n && (class_at(s, at) & UNI_BIT(UNI_ND)))
+				return at;
+			continue;
+		}
+		end = run(s, at, n, UNI_BIT(UNI_ND));
+		odd = odd_digits(s, at, end);
+		if (!odd && at > i)
+			return at;
+		at = skip_chars(s, at, end, odd ? odd : 3);
+		if (at < end)
+			return at;
+	}
+	return n;
+}
+
+/* Digits by threes counted from the right, each piece alone. */
 size_t scan_threes(const struct pre_stage *st, const uint8_t *s, size_t i, size_t n, bool *hit)
 {
 	(void)st;
@@ -533,7 +569,7 @@ size_t scan_threes(const struct pre_stage *st, const uint8_t *s, size_t i, size_
 	if (!*hit)
 		return run_not(s, i, n, UNI_BIT(UNI_ND));
 	if (inside_number(s, i))
-		return three_digits(s, i, n);
+		return skip_chars(s, i, n, 3);
 	return first_digits(s, i, run(s, i, n, UNI_BIT(UNI_ND)));
 }
 
@@ -638,4 +674,55 @@ size_t scan_not_blank(const struct pre_stage *st, const uint8_t *s, size_t i, si
 	(void)st;
 	*hit = end > i;
 	return *hit ? end : run(s, i, n, UNI_WS);
+}
+
+/* \w+|[^\w\s]+ */
+size_t scan_words(const struct pre_stage *st, const uint8_t *s, size_t i, size_t n, bool *hit)
+{
+	uint32_t first = 0;
+
+	(void)st;
+	*hit = true;
+	for (size_t j = i; i < n; i = j) {
+		uint32_t r = uni_record(uni_next(s, &j)) & (UNI_R_WORD | UNI_R_WS);
+
+		/* 0: neither; a blank that is a word character does not exist */
+		if (!first)
+			first = r | 1;
+		else if ((r | 1) != first)
+			break;
+	}
+	return i;
+}
+
+/* BERT: runs of blanks, of what is neither blank nor punctuation, and single marks of punctuation. */
+size_t scan_bert(const struct pre_stage *st, const uint8_t *s, size_t i, size_t n, bool *hit)
+{
+	size_t start = i;
+	bool blank = (class_at(s, i) & UNI_WS) != 0;
+
+	(void)st;
+	*hit = true;
+	while (i < n) {
+		size_t j = i;
+		uint32_t c = class_next(s, &j);
+		bool punct = (c & UNI_P) || (s[i] < 0x80 && (c & UNI_S));
+
+		if (punct)
+			return i == start ? j : i;
+		if (((c & UNI_WS) != 0) != blank)
+			return i;
+		i = j;
+	}
+	return i;
+}
+
+/* A blank and what lies before the next one. */
+size_t scan_metaspace(const struct pre_stage *st, const uint8_t *s, size_t i, size_t n, bool *hit)
+{
+	const uint8_t *sp = memchr(s + i + 1, ' ', n - i - 1);
+
+	(void)st;
+	*hit = true;
+	return sp ? (size_t)(sp - s) : n;
 }

@@ -204,10 +204,12 @@ int tok_finish(struct tok *t, struct err *e)
 		for (size_t i = 0; i < t->n; i++)
 			t->keys[i] = (uint32_t)i;
 	}
-	if (t->model == TOK_SPM && !t->pre.n_stages && independent_units(t)) {
+	if (!t->pre.n_stages && !t->byte_level && !t->fused_bert && independent_units(t)) {
 		t->pre.n_stages = 1;
 		t->pre.stages[0] = pre_spaces;
 	}
+	if (t->model == TOK_UGM)
+		tok_ugm_scores(t);
 	if (tok_build_eog(t, e))
 		return -1;
 	tok_build_digest(t);
@@ -266,7 +268,7 @@ int tok_decode(struct buf *out, const struct tok *t, const int32_t *ids, size_t 
 		}
 		s = tok_bytes(t, ids[i]);
 		/* the blank that encoding put in front */
-		if (first && (t->add_prefix || t->model == TOK_WPM) && s.n && s.p[0] == ' ')
+		if (first && (t->strip_blank || t->model == TOK_WPM) && s.n && s.p[0] == ' ')
 			s = str_sub(s, 1, s.n);
 		first = false;
 		buf_adds(out, s);

@@ -16,6 +16,7 @@ void tok_word_release(struct tok_word *w)
 	free(w->next);
 	free(w->pair);
 	free(w->heap);
+	free(w->best);
 	*w = (struct tok_word){ 0 };
 }
 
@@ -189,7 +190,7 @@ static int merge_long(struct tok_word *w, const struct tok *t, const char *p, st
 
 /* ---- from bytes or characters to symbols, and what is left unknown to byte tokens or unk */
 
-static int push_unknown(struct tok_word *w, const struct tok *t, const char *p, size_t at, size_t len, struct err *e)
+int tok_word_unknown(struct tok_word *w, const struct tok *t, const char *p, size_t at, size_t len, struct err *e)
 {
 	bool bytes = t->byte_fallback;
 
@@ -224,7 +225,7 @@ static int split_symbols(struct tok_word *w, const struct tok *t, const char *p,
 			id = tok_lookup(t, p + i, j - i, TOK_PLAIN);
 		}
 		if (id < 0 && t->merges) {
-			if (push_unknown(w, t, p, i, j - i, e))
+			if (tok_word_unknown(w, t, p, i, j - i, e))
 				return -1;
 		} else if (tok_word_push(w, id, i, j - i, e)) {
 			return -1;
@@ -233,8 +234,7 @@ static int split_symbols(struct tok_word *w, const struct tok *t, const char *p,
 	return 0;
 }
 
-/* SentencePiece: characters that no merge reached may be unknown. In place when nothing is. */
-static int replace_unknown(struct tok_word *w, const struct tok *t, const char *p, struct err *e)
+int tok_word_settle(struct tok_word *w, const struct tok *t, const char *p, struct err *e)
 {
 	size_t i = 0, n = w->n;
 	struct tok_sym *tail;
@@ -250,7 +250,7 @@ static int replace_unknown(struct tok_word *w, const struct tok *t, const char *
 	memcpy(tail, w->v + i, (n - i) * sizeof *tail);
 	w->n = i;
 	for (size_t k = 0; !rc && k < n - i; k++)
-		rc = tail[k].id < 0 ? push_unknown(w, t, p, tail[k].start, tail[k].len, e) :
+		rc = tail[k].id < 0 ? tok_word_unknown(w, t, p, tail[k].start, tail[k].len, e) :
 				      tok_word_push(w, tail[k].id, tail[k].start, tail[k].len, e);
 	free(tail);
 	return rc;
@@ -271,5 +271,5 @@ int tok_bpe_word(struct tok_word *w, const struct tok *t, const char *p, size_t 
 		merge_short(w, t, p);
 	else if (merge_long(w, t, p, e))
 		return -1;
-	return t->merges ? 0 : replace_unknown(w, t, p, e);
+	return t->merges ? 0 : tok_word_settle(w, t, p, e);
 }

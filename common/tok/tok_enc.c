@@ -183,6 +183,8 @@ static int model_word(struct tok_enc *x, const char *p, size_t n, struct err *e)
 	switch (x->t->model) {
 	case TOK_WPM:
 		return tok_wpm_word(&x->word, x->t, p, n, e);
+	case TOK_UGM:
+		return tok_ugm_word(&x->word, x->t, p, n, e);
 	default:
 		return tok_bpe_word(&x->word, x->t, p, n, e);
 	}
@@ -311,6 +313,11 @@ static int one_word(struct tok_enc *x, const char *p, size_t n, size_t at, size_
 	return slow_word(x, p, n, at, lead, s, lo, hi, e);
 }
 
+static bool blank_at(struct str text, size_t i)
+{
+	return uni_record(uni_next((const uint8_t *)text.p, &i)) & UNI_R_WS;
+}
+
 /* All words of a text: keys first, so that the slots are on their way when they are compared. */
 static int words(struct tok_enc *x, const struct pre *pre, struct str text, struct err *e)
 {
@@ -337,6 +344,8 @@ static int words(struct tok_enc *x, const struct pre *pre, struct str text, stru
 			struct short_slot *s = slot[i];
 			size_t k, left = m - i;
 
+			if (x->t->drop_blanks && blank_at(text, begin))
+				continue;
 			if (s && s->lo == lo[i] && (s->hi & HI_KEY) == hi[i])
 				;
 			else if (s && s[1].lo == lo[i] && (s[1].hi & HI_KEY) == hi[i])
@@ -359,37 +368,34 @@ static int words(struct tok_enc *x, const struct pre *pre, struct str text, stru
 
 /* ---- fragments: what lies between special tokens */
 
-/* SentencePiece: a blank for U+2581, one more in front. */
-static int spm_fragment(struct tok_enc *x, struct str text, bool first, struct err *e)
+/* The words of a text with a blank in front, where the tokenizer wants one. */
+static int prefixed(struct tok_enc *x, struct str text, bool first, struct err *e)
 {
 	const struct tok *t = x->t;
 	struct pre_iter it;
 	uint32_t end;
 
-	if (!t->add_prefix || (t->prefix_first && !first) || !text.n)
+	if (!text.n || !t->add_prefix || (t->prefix_first && !first) || (t->prefix_unless && text.p[0] == ' '))
 		return words(x, &t->pre, text, e);
+	/* the blank joins the first word, whether that begins with blanks of its own or not */
 	pre_begin(&it, &t->pre, text);
-	/* the blank joins the first word: "  a" is one unit, and so is its beginning if that is not a blank */
-	if (!pre_ends(&end, 1, &it))
-		return 0;
+	pre_ends(&end, 1, &it);
 	buf_reset(&x->first);
 	buf_addc(&x->first, ' ');
 	buf_add(&x->first, text.p, end);
 	if (buf_check(&x->first, e) || one_word(x, x->first.p, x->first.n, 0, 1, e))
 		return -1;
-	x->base += end;
-	if (x->map) {
+	if (x->map)
 		x->map += end;
-		x->base -= end;
-	}
+	else
+		x->base += end;
 	return words(x, &t->pre, str_sub(text, end, text.n), e);
 }
 
-static int bert_flush(struct tok_enc *x, const char *text_end, struct err *e)
+static int bert_flush(struct tok_enc *x, struct err *e)
 {
 	int rc = 0;
 
-	(void)text_end;
 	if (x->bert.n) {
 		const struct tok_span *map = x->map;
 
@@ -434,28 +440,53 @@ static int bert_fragment(struct tok_enc *x, struct str text, struct err *e)
 		unsigned n = tok_norm_bert(out, x->t, cp);
 		bool alone = x->t->chinese && tok_is_cjk(cp);
 
-		if (alone && bert_flush(x, NULL, e))
+		if (alone && bert_flush(x, e))
 			return -1;
 		for (unsigned k = 0; k < n; k++) {
 			uint32_t c = uni_class(out[k]);
 			bool punct = (c & UNI_P) || (out[k] < 0x80 && (c & UNI_S));
 
-			if ((punct || (c & UNI_WS)) && bert_flush(x, NULL, e))
+			if ((punct || (c & UNI_WS)) && bert_flush(x, e))
 				return -1;
 			if (c & UNI_WS)
 				continue;
 			if (bert_add(x, out[k], start, i, e))
 				return -1;
-			if (punct && bert_flush(x, NULL, e))
+			if (punct && bert_flush(x, e))
 				return -1;
 		}
-		if (alone && bert_flush(x, NULL, e))
+		if (alone && bert_flush(x, e))
 			return -1;
 	}
-	return bert_flush(x, NULL, e);
+	return bert_flush(x, e);
 }
 
-static int fragment(struct tok_enc *x, struct str text, size_t at, bool first, struct err *e)
+/* Text that is normalized; `map` places it in the fragment. Special tokens that are looked for here are cut out. */
+static int normal_text(struct tok_enc *x, struct str text, const struct tok_span *map, bool first, unsigned flags,
+		       struct err *e)
+{
+	const struct tok_specials *sp = flags & TOK_PARSE_SPECIAL ? &x->t->all_norm : &x->t->user_norm;
+	const size_t base = x->base;
+	size_t from = 0, at = 0;
+	struct tok_hit hit;
+
+	while (tok_specials_next(&hit, &from, sp, x->t, text, at)) {
+		x->map = map ? map + at : NULL;
+		x->base = map ? base : base + at;
+		if (prefixed(x, str_sub(text, at, hit.start), first && !at, e))
+			return -1;
+		x->map = map;
+		x->base = base;
+		if (push(x, hit.id, place(x, hit.start, hit.end), e))
+			return -1;
+		at = hit.end;
+	}
+	x->map = map ? map + at : NULL;
+	x->base = map ? base : base + at;
+	return prefixed(x, str_sub(text, at, text.n), first && !at, e);
+}
+
+static int fragment(struct tok_enc *x, struct str text, size_t at, bool first, unsigned flags, struct err *e)
 {
 	const struct tok *t = x->t;
 
@@ -463,17 +494,13 @@ static int fragment(struct tok_enc *x, struct str text, size_t at, bool first, s
 		return 0;
 	x->base = at;
 	x->map = NULL;
-	if (t->model == TOK_WPM)
+	if (t->fused_bert)
 		return bert_fragment(x, text, e);
-	if (t->n_norms && !tok_norm_idle(t, text, first)) {
-		if (tok_normalize(&x->normed, t, text, first, e))
-			return -1;
-		text = buf_str(&x->normed.text);
-		x->map = x->normed.map;
-	}
-	if (t->model == TOK_SPM)
-		return spm_fragment(x, text, first, e);
-	return words(x, &t->pre, text, e);
+	if (!t->n_norms || tok_norm_idle(t, text))
+		return normal_text(x, text, NULL, first, flags, e);
+	if (tok_normalize(&x->normed, t, text, first, e))
+		return -1;
+	return normal_text(x, buf_str(&x->normed.text), x->normed.map, first, flags, e);
 }
 
 /* Does [from, to) touch text that came from the variables of a template? */
@@ -519,11 +546,11 @@ static int encode(struct tok_enc *x, struct str text, const struct tok_parts *ma
 	while (next_special(&hit, &from, t, sp, marks, text, at)) {
 		struct tok_span span = { (uint32_t)hit.start, (uint32_t)hit.end };
 
-		if (fragment(x, str_sub(text, at, hit.start), at, at == 0, e) || push(x, hit.id, span, e))
+		if (fragment(x, str_sub(text, at, hit.start), at, at == 0, flags, e) || push(x, hit.id, span, e))
 			return -1;
 		at = hit.end;
 	}
-	if (fragment(x, str_sub(text, at, text.n), at, at == 0, e))
+	if (fragment(x, str_sub(text, at, text.n), at, at == 0, flags, e))
 		return -1;
 	for (unsigned i = 0; flags & TOK_ADD_SPECIAL && i < t->n_tail; i++)
 		if (push(x, t->tail[i], (struct tok_span){ (uint32_t)text.n, (uint32_t)text.n }, e))

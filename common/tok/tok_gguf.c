@@ -207,7 +207,11 @@ static int load_specials(struct tok *t, const struct gguf *g, struct err *e)
 	for (size_t i = 0; i < t->n; i++)
 		if (t->attr[i] == TOK_CONTROL || t->attr[i] == TOK_UNKNOWN)
 			v[n++] = (struct tok_special){ (int32_t)i, special_flags(t, g, (int32_t)i) };
-	rc = tok_specials_build(&t->user, t, v, n_user, e) || tok_specials_build(&t->all, t, v, n, e);
+	/* SentencePiece looks for them when blanks and U+2581 are one */
+	if (t->model == TOK_SPM || t->model == TOK_UGM)
+		rc = tok_specials_build(&t->user_norm, t, v, n_user, e) || tok_specials_build(&t->all_norm, t, v, n, e);
+	else
+		rc = tok_specials_build(&t->user, t, v, n_user, e) || tok_specials_build(&t->all, t, v, n, e);
 	free(v);
 	return rc ? -1 : 0;
 }
@@ -262,7 +266,7 @@ static int load_pre(struct tok *t, const struct gguf *g, bool force, struct err 
 
 static int load_spm(struct tok *t, const struct gguf *g, struct err *e)
 {
-	t->add_prefix = gguf_bool_or(g, KEY("add_space_prefix"), true);
+	t->add_prefix = t->strip_blank = gguf_bool_or(g, KEY("add_space_prefix"), true);
 	t->byte_fallback = true;
 	t->fuse_unk = true;
 	/* blanks stand for U+2581 on both sides, so that most texts need no copy */
@@ -271,11 +275,28 @@ static int load_spm(struct tok *t, const struct gguf *g, struct err *e)
 	return tok_build_keys(t, e);
 }
 
+/* Unigram as SentencePiece runs it: its map of characters, blanks, then the blank in front. */
+static int load_ugm(struct tok *t, const struct gguf *g, struct err *e)
+{
+	const struct gguf_key *map = gguf_find(g, KEY("precompiled_charsmap"));
+
+	t->fuse_unk = true;
+	if (map && map->kind == GGUF_K_ARRAY && (map->elem == GGUF_K_U8 || map->elem == GGUF_K_I8) &&
+	    tok_add_charsmap(t, (struct str){ (const char *)map->p, map->bytes }, e))
+		return -1;
+	if (tok_add_norm(t, TOK_NORM_REPLACE, STR("\xe2\x96\x81"), STR(" "), e))
+		return -1;
+	if (gguf_bool_or(g, KEY("remove_extra_whitespaces"), false) && tok_add_norm(t, TOK_NORM_SPACES, STR(" "), STR(""), e))
+		return -1;
+	t->strip_blank = gguf_bool_or(g, KEY("add_space_prefix"), true);
+	return t->strip_blank ? tok_add_norm(t, TOK_NORM_PREPEND, STR(""), STR(" "), e) : 0;
+}
+
 static void load_wpm(struct tok *t, const struct gguf *g)
 {
 	t->lowercase = gguf_bool_or(g, KEY("normalizer.lowercase"), true);
 	t->strip_accents = gguf_bool_or(g, KEY("normalizer.strip_accents"), t->lowercase);
-	t->clean_text = t->chinese = true;
+	t->clean_text = t->chinese = t->fused_bert = true;
 	t->clean_spaces = true;
 	t->max_word = 100;
 }
@@ -305,8 +326,10 @@ static int load_all(struct loader *l, bool force, struct err *e)
 	case TOK_WPM:
 		load_wpm(t, l->g);
 		break;
-	default:
-		return err_set(e, ERR_OPEN, "tokenizers of type t5 are not supported yet");
+	case TOK_UGM:
+		if (load_ugm(t, l->g, e))
+			return -1;
+		break;
 	}
 	load_ends(t, l->g);
 	if (load_specials(t, l->g, e) || tok_finish(t, e))

@@ -44,6 +44,7 @@ enum tok_norm_op {
 	TOK_NORM_BLANKS,   /* runs of two or more blanks U+0020 by b */
 	TOK_NORM_PREPEND,  /* b, unless the text is empty */
 	TOK_NORM_PREFIX,   /* b, unless the text begins with it */
+	TOK_NORM_SPACES,   /* white space at the ends away, else one blank a run */
 	TOK_NORM_STRIP_LEFT, TOK_NORM_STRIP_RIGHT, TOK_NORM_CHARSMAP, TOK_NORM_NMT
 };
 struct tok_norm {
@@ -61,6 +62,7 @@ struct tok {
 	uint32_t *off;   /* [n + 1] */
 	uint8_t *attr;   /* [n] enum tok_attr */
 	float *scores;   /* [n] or NULL */
+	double unk_score; /* Unigram */
 	uint32_t *keys;  /* [n] SPM: order of merging, smaller first */
 	struct tok_slot *slots;
 	size_t slot_mask;
@@ -72,7 +74,10 @@ struct tok {
 	bool byte_fallback, fuse_unk, ignore_merges, newline_runs;
 	bool add_prefix;      /* SPM: a blank in front of each fragment */
 	bool prefix_first;    /* … only at the start of the text */
-	bool split_units;     /* no piece has a blank behind other characters: words are independent */
+	bool prefix_unless;   /* … where there is none */
+	bool strip_blank;     /* decoding drops a blank at the start */
+	bool fused_bert;      /* BertNormalizer and BertPreTokenizer in one pass */
+	bool drop_blanks;     /* pieces of blanks are no words */
 	bool clean_spaces, lowercase, strip_accents, clean_text, chinese;
 	size_t max_word;      /* WordPiece: characters; longer words are unknown */
 	struct pre pre;
@@ -85,8 +90,9 @@ struct tok {
 	unsigned n_head, n_tail;
 	bool add_bos, add_eos;
 	uint64_t *eog; /* bits */
-	struct str model_name, pre_name; /* static or in `name` */
-	char name[64];
+	char *chat;           /* the chat template of tokenizer_config.json, or NULL */
+	size_t n_chat;
+	char name[64];        /* of the pre-tokenizer in GGUF, or "" */
 	char digest[HASH_HEX_LEN + 1];
 };
 
@@ -126,6 +132,7 @@ void tok_map_bytes(struct buf *out, struct str s);
 void tok_add_blanks(struct buf *out, struct str s);
 int tok_parse_byte(struct str s); /* <0xXX>, or -1 */
 void tok_find_bytes(struct tok *t);
+/* A text that is a control token whatever the file says (a </s> may be a tag of HTML, an <|im_end|> is nothing else). */
 bool tok_is_eog_text(struct str s);
 int tok_add_norm(struct tok *t, enum tok_norm_op op, struct str a, struct str b, struct err *e);
 struct tok_merge_loader {
@@ -168,11 +175,13 @@ struct tok_normed {
 };
 void tok_normed_release(struct tok_normed *nd);
 /* True when the normalizers would change nothing (a quick, safe guess). */
-bool tok_norm_idle(const struct tok *t, struct str text, bool first);
+bool tok_norm_idle(const struct tok *t, struct str text);
 int tok_normalize(struct tok_normed *nd, const struct tok *t, struct str text, bool first, struct err *e);
 /* One character as BERT's normalizer leaves it: up to 2 * UNI_DECOMP_MAX code points; 0 when it is dropped. */
 unsigned tok_norm_bert(uint32_t *out, const struct tok *t, uint32_t cp);
 bool tok_is_cjk(uint32_t cp);
+/* SentencePiece's compiled map of characters; checked here. */
+int tok_add_charsmap(struct tok *t, struct str map, struct err *e);
 
 /* ---- for templates (tok_enc.c) */
 /* Encode text that is made of `marks`: specials are seen in the template's own text alone, all else is one text. */
@@ -188,9 +197,11 @@ struct tok_sym {
 struct tok_word { /* scratch of one worker */
 	struct tok_sym *v;
 	size_t n, cap;
-	uint32_t *prev, *next;
-	uint64_t *pair, *heap; /* for long words */
-	size_t long_cap, heap_cap;
+	uint32_t *prev, *next; /* for long words */
+	uint64_t *pair, *heap;
+	size_t long_cap;
+	struct tok_best *best; /* Unigram */
+	size_t best_cap;
 };
 void tok_word_release(struct tok_word *w);
 /* BPE by merges or by scores. Unknown symbols become byte tokens or unk. */
@@ -198,6 +209,12 @@ int tok_bpe_word(struct tok_word *w, const struct tok *t, const char *p, size_t 
 /* Greedy longest match; one unk for a word that is not covered. */
 int tok_wpm_word(struct tok_word *w, const struct tok *t, const char *p, size_t n, struct err *e);
 int tok_ugm_word(struct tok_word *w, const struct tok *t, const char *p, size_t n, struct err *e);
+/* p[at, at + len) that no token stands for: byte tokens, or unk (one for neighbours where the model fuses them). */
+int tok_word_unknown(struct tok_word *w, const struct tok *t, const char *p, size_t at, size_t len, struct err *e);
+/* Symbols without an id become what tok_word_unknown() makes of them. */
+int tok_word_settle(struct tok_word *w, const struct tok *t, const char *p, struct err *e);
+/* The score of what is not in the vocabulary, from those that are. */
+void tok_ugm_scores(struct tok *t);
 int tok_word_push(struct tok_word *w, int32_t id, size_t start, size_t len, struct err *e);
 
 #endif

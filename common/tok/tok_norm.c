@@ -71,8 +71,41 @@ unsigned tok_norm_bert(uint32_t *out, const struct tok *t, uint32_t cp)
 
 /* ---- Unicode normalization forms: UAX 15 */
 
+/* Canonical order of the marks v[from, to): stable by class; counted, so that a long run costs no more than a short one. */
+static int order_marks(struct tok_chars *c, size_t from, size_t to, struct err *e)
+{
+	size_t count[256] = { 0 }, sum = 0;
+	struct tok_char few[32], *copy = few;
+	bool sorted = true;
+
+	for (size_t i = from; i < to; i++) {
+		count[UNI_R_CCC(uni_record(c->v[i].cp))]++;
+		sorted &= i == from || UNI_R_CCC(uni_record(c->v[i - 1].cp)) <= UNI_R_CCC(uni_record(c->v[i].cp));
+	}
+	if (sorted)
+		return 0;
+	if (to - from > sizeof few / sizeof few[0])
+		copy = ckd_alloc(to - from, sizeof *copy);
+	if (!copy)
+		return err_nomem(e);
+	memcpy(copy, c->v + from, (to - from) * sizeof *copy);
+	for (size_t k = 0; k < 256; k++) {
+		size_t n = count[k];
+
+		count[k] = sum;
+		sum += n;
+	}
+	for (size_t i = 0; i < to - from; i++)
+		c->v[from + count[UNI_R_CCC(uni_record(copy[i].cp))]++] = copy[i];
+	if (copy != few)
+		free(copy);
+	return 0;
+}
+
 static int decompose(struct tok_chars *out, const struct tok_chars *in, bool compat, struct err *e)
 {
+	size_t run = 0; /* where the marks began */
+
 	out->n = 0;
 	for (size_t i = 0; i < in->n; i++) {
 		uint32_t d[UNI_DECOMP_MAX];
@@ -84,16 +117,14 @@ static int decompose(struct tok_chars *out, const struct tok_chars *in, bool com
 
 			if (add(out, d[k], in->v[i].start, in->v[i].end, e))
 				return -1;
-			/* canonical order: a stable sort of each run of marks */
-			while (ccc && at && UNI_R_CCC(uni_record(out->v[at - 1].cp)) > ccc) {
-				struct tok_char x = out->v[at];
-
-				out->v[at] = out->v[at - 1];
-				out->v[--at] = x;
-			}
+			/* the end of a run of marks: what follows is no mark */
+			if (!ccc && at > run + 1 && order_marks(out, run, at, e))
+				return -1;
+			if (!ccc)
+				run = at + 1;
 		}
 	}
-	return 0;
+	return out->n > run + 1 ? order_marks(out, run, out->n, e) : 0;
 }
 
 static void compose(struct tok_chars *c)
@@ -229,6 +260,125 @@ static int lower(struct tok_chars *out, const struct tok_chars *in, struct err *
 	return 0;
 }
 
+/* White space at the ends away, one blank for each run inside: all of it, or U+0020 alone where a is a blank. */
+static int spaces(struct tok_chars *out, const struct tok_chars *in, const struct tok_norm *op, struct err *e)
+{
+	bool due = false;
+
+	out->n = 0;
+	for (size_t i = 0; i < in->n; i++) {
+		struct tok_char x = in->v[i];
+
+		if (op->na ? x.cp == ' ' : blank(&x)) {
+			due = out->n > 0;
+			continue;
+		}
+		if (due && add(out, ' ', in->v[i - 1].start, in->v[i - 1].end, e))
+			return -1;
+		due = false;
+		if (add(out, x.cp, x.start, x.end, e))
+			return -1;
+	}
+	return 0;
+}
+
+/* NMT's cleaning: controls away, white space and what looks like it to blanks (tokenizers:src/normalizers/unicode.rs). */
+static void nmt(struct tok_chars *c)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		uint32_t cp = c->v[i].cp;
+
+		if ((cp >= 1 && cp <= 8) || cp == 0xb || (cp >= 0xe && cp <= 0x1f) || cp == 0x7f || cp == 0x8f || cp == 0x9f)
+			continue;
+		c->v[k] = c->v[i];
+		if (cp == 9 || cp == 0xa || cp == 0xc || cp == 0xd || cp == 0x1680 || (cp >= 0x200b && cp <= 0x200f) ||
+		    cp == 0x2028 || cp == 0x2029 || cp == 0x2581 || cp == 0xfeff || cp == 0xfffd)
+			c->v[k].cp = ' ';
+		k++;
+	}
+	c->n = k;
+}
+
+/* ---- SentencePiece's map: a double array of 32-bit units over UTF-8 keys (Darts-clone), then the replacements */
+
+static uint32_t unit(const struct tok_norm *op, size_t i)
+{
+	uint32_t u;
+
+	memcpy(&u, op->a + i * 4, 4);
+	return u;
+}
+static size_t unit_base(uint32_t u)
+{
+	return (size_t)(u >> 10) << ((u & (1u << 9)) >> 6);
+}
+
+/* The longest key at v[at, …): its length in characters and the replacement; 0 when there is none. */
+static size_t charsmap_match(struct str *out, const struct tok_norm *op, const struct tok_chars *in, size_t at)
+{
+	size_t n = op->na / 4, pos = unit_base(unit(op, 0)), len = 0;
+
+	for (size_t i = at; i < in->n; i++) {
+		char c[4];
+		unsigned k = utf8_put(c, in->v[i].cp);
+
+		for (unsigned b = 0; b < k; b++) {
+			uint32_t u;
+
+			pos ^= (uint8_t)c[b];
+			if (!c[b] || pos >= n)
+				return len;
+			u = unit(op, pos);
+			if ((u & (1u << 31 | 0xff)) != (uint8_t)c[b])
+				return len;
+			pos ^= unit_base(u);
+			if (pos >= n)
+				return len;
+			if (u >> 8 & 1 && b + 1 == k) {
+				size_t value = unit(op, pos) & 0x7fffffff;
+
+				if (value < op->nb) {
+					*out = str_of(op->b + value); /* a NUL ends the block: checked on loading */
+					len = i + 1 - at;
+				}
+			}
+		}
+	}
+	return len;
+}
+
+static int charsmap(struct tok_chars *out, const struct tok_chars *in, const struct tok_norm *op, struct err *e)
+{
+	out->n = 0;
+	for (size_t i = 0; i < in->n;) {
+		struct str with = { 0 };
+		size_t k = charsmap_match(&with, op, in, i);
+
+		if (k ? add_text(out, with.p, with.n, in->v[i].start, in->v[i + k - 1].end, e) :
+			add(out, in->v[i].cp, in->v[i].start, in->v[i].end, e))
+			return -1;
+		i += k ? k : 1;
+	}
+	return 0;
+}
+
+int tok_add_charsmap(struct tok *t, struct str map, struct err *e)
+{
+	uint32_t size;
+
+	if (map.n < 4)
+		return 0; /* none */
+	memcpy(&size, map.p, 4);
+	if (size > map.n - 4 || size < 4 || size % 4)
+		return err_set(e, ERR_OPEN, "the map of characters is damaged");
+	map = str_sub(map, 4, map.n);
+	if (map.n == size || map.p[map.n - 1] || utf8_valid(str_sub(map, size, map.n)) < map.n - size)
+		return err_set(e, ERR_OPEN, "the replacements in the map of characters are damaged");
+	return tok_add_norm(t, TOK_NORM_CHARSMAP, str_sub(map, 0, size), str_sub(map, size, map.n), e);
+}
+
 static void swap(struct tok_normed *nd)
 {
 	struct tok_chars x = nd->a;
@@ -279,6 +429,17 @@ static int apply(struct tok_normed *nd, const struct tok *t, const struct tok_no
 		if (replace(&nd->b, &nd->a, op, e))
 			return -1;
 		break;
+	case TOK_NORM_SPACES:
+		if (spaces(&nd->b, &nd->a, op, e))
+			return -1;
+		break;
+	case TOK_NORM_CHARSMAP:
+		if (charsmap(&nd->b, &nd->a, op, e))
+			return -1;
+		break;
+	case TOK_NORM_NMT:
+		nmt(&nd->a);
+		return 0;
 	case TOK_NORM_PREPEND:
 	case TOK_NORM_PREFIX:
 		return prepend(nd, op, e);
@@ -317,11 +478,10 @@ static int to_text(struct tok_normed *nd, struct err *e)
 	return buf_check(&nd->text, e);
 }
 
-bool tok_norm_idle(const struct tok *t, struct str text, bool first)
+bool tok_norm_idle(const struct tok *t, struct str text)
 {
 	uint32_t look = 0;
 
-	(void)first;
 	for (unsigned i = 0; i < t->n_norms; i++)
 		switch (t->norms[i].op) {
 		case TOK_NORM_NFC:

@@ -65,6 +65,7 @@ void tok_close(struct tok *t)
 	free(t->slots);
 	free(t->merges);
 	free(t->eog);
+	free(t->chat);
 	free(t);
 }
 
@@ -344,7 +345,7 @@ bool tok_is_eog_text(struct str s)
 	if (s.n < 4 || (s.p[0] != '<' && s.p[0] != '[' && s.p[0] != '_'))
 		return false;
 	for (size_t i = 0; i < sizeof eog_texts / sizeof eog_texts[0]; i++)
-		if (str_is(s, eog_texts[i].text))
+		if ((eog_texts[i].eot || eog_texts[i].text[1] == '|') && str_is(s, eog_texts[i].text))
 			return true;
 	return false;
 }
