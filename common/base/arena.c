@@ -1,5 +1,4 @@
-/* arena: a list of blocks, each at least twice the one before, so that after warm-up one block
- * serves. */
+/* arena: a list of blocks, each at least twice the one before, so that after warm-up one block serves. */
 #include "config.h"
 #include "base/arena.h"
 #include <stdint.h>
