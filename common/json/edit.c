@@ -53,50 +53,85 @@ static void append(struct buf *out, const struct json_edit *ed, const struct jso
 		}
 }
 
-int json_edit_put(struct buf *out, struct json_val obj, const struct json_edit *ed, struct err *e)
-{
-	struct json_val found[JSON_EDIT_MAX] = { 0 }, v;
-	struct json_iter it = json_iter(obj);
-	const char *end = obj.raw.p + obj.raw.n;
-	const char *done; /* all before it is out */
-	bool skip = false; /* what lies between `done` and the next member goes too */
-	bool empty = true;
-	struct str key;
+/* The members of an object, out of a table or found again. */
+struct members {
+	const struct json_member *m, *end;
+	struct json_iter it;
+};
 
-	if (obj.type != JSON_OBJECT)
-		return json_wrong_type(obj, "an object", e);
-	while (json_next_member(&key, &v, &it)) {
-		size_t i = which(ed, key);
+static bool next(struct json_member *out, struct members *ms)
+{
+	if (!ms->m)
+		return json_next_member(&out->key, &out->val, &ms->it);
+	if (ms->m == ms->end)
+		return false;
+	*out = *ms->m++;
+	return true;
+}
+
+static void put_to(struct buf *out, const char **done, const char *to)
+{
+	buf_add(out, *done, (size_t)(to - *done));
+	*done = to;
+}
+
+/*
+ * Runs of what stays are copied at once: all before `done` is out. Of a member that is removed the comma goes too:
+ * the one behind it while no member was kept, else the one before it.
+ */
+static int put(struct buf *out, struct json_val obj, struct members ms, const struct json_edit *ed, struct err *e)
+{
+	struct json_val found[JSON_EDIT_MAX] = { 0 };
+	const char *done = obj.raw.p, *end = done + obj.raw.n, *kept = done + 1; /* end of the last member kept */
+	struct members again = ms;
+	struct json_member x;
+	bool cut = false, empty = true; /* the last member was removed; none was kept */
+
+	while (next(&x, &again)) {
+		size_t i = which(ed, x.key);
 
 		if (i < ed->n)
-			found[i] = v;
+			found[i] = x.val;
 	}
-	done = obj.raw.p;
-	for (it = json_iter(obj); json_next_member(&key, &v, &it);) {
-		size_t i = which(ed, key);
+	buf_grow(out, obj.raw.n); /* most of what will be needed */
+	while (next(&x, &ms)) {
+		size_t i = which(ed, x.key);
 
 		if (i < ed->n && ed->set[i].remove) {
-			/*
-			 * The first members take the comma behind them away, later ones the comma before: the text
-			 * up to the last member that stayed is out, the rest waits for the next that stays.
-			 */
-			if (empty && !skip)
-				buf_add(out, done, (size_t)(key.p - 1 - done));
-			done = v.raw.p + v.raw.n;
-			skip = true;
+			if (!cut)
+				put_to(out, &done, empty ? x.key.p - 1 : kept);
+			done = x.val.raw.p + x.val.raw.n;
+			cut = true;
 			continue;
 		}
-		if (skip && empty)
-			done = key.p - 1;
-		buf_add(out, done, (size_t)(v.raw.p - done));
-		buf_adds(out, i < ed->n && found[i].raw.p == v.raw.p ? ed->set[i].value : v.raw);
-		done = v.raw.p + v.raw.n;
-		skip = false;
-		empty = false;
+		if (cut && empty)
+			done = x.key.p - 1;
+		cut = empty = false;
+		kept = x.val.raw.p + x.val.raw.n;
+		if (i < ed->n && found[i].raw.p == x.val.raw.p) {
+			put_to(out, &done, x.val.raw.p);
+			buf_adds(out, ed->set[i].value);
+			done = kept;
+		}
 	}
-	if (done == obj.raw.p)
-		buf_addc(out, *done++);
+	if (!cut)
+		put_to(out, &done, kept);
 	append(out, ed, found, empty);
-	buf_add(out, done, (size_t)(end - done));
+	put_to(out, &done, end);
 	return buf_check(out, e);
+}
+
+int json_edit_put(struct buf *out, struct json_val obj, const struct json_edit *ed, struct err *e)
+{
+	if (obj.type != JSON_OBJECT)
+		return json_wrong_type(obj, "an object", e);
+	return put(out, obj, (struct members){ NULL, NULL, json_iter(obj) }, ed, e);
+}
+
+int json_edit_put_members(struct buf *out, struct json_val obj, const struct json_member *m, size_t n,
+			  const struct json_edit *ed, struct err *e)
+{
+	if (obj.type != JSON_OBJECT)
+		return json_wrong_type(obj, "an object", e);
+	return put(out, obj, (struct members){ m, m + n, { NULL, NULL } }, ed, e);
 }

@@ -54,32 +54,57 @@ static int check_utf8(struct str text, struct err *e)
 	return err_set(e, ERR_INVALID_UTF8, "invalid UTF-8 at byte %zu, 0x%02x", at, (unsigned char)text.p[at]);
 }
 
-static int prefix_with(struct json_val *out, size_t *used, struct str text, const struct json_ops *ops,
-		       struct err *e)
+/* s->m and s->max are the caller's. */
+static int scan_prefix(struct json_val *out, size_t *used, struct json_scan *s, struct str text,
+		       const struct json_ops *ops, struct err *e)
 {
-	struct json_scan s = { text.p, text.p + text.n, false, NULL };
-	const char *from = json_blanks(text.p, s.end);
-	bool good = ops->value(&s);
+	const char *from;
+	bool good;
 
-	if ((s.wide || !good) && check_utf8(str_sub(text, 0, (size_t)(s.p - text.p)), e))
+	s->p = text.p;
+	s->end = text.p + text.n;
+	from = json_blanks(s->p, s->end);
+	good = ops->value(s);
+	if ((s->wide || !good) && check_utf8(str_sub(text, 0, (size_t)(s->p - text.p)), e))
 		return -1;
 	if (!good)
-		return bad_text(&s, text, e);
-	out->raw = (struct str){ from, (size_t)(s.p - from) };
+		return bad_text(s, text, e);
+	out->raw = (struct str){ from, (size_t)(s->p - from) };
 	out->type = json_type_of(*from);
-	*used = (size_t)(s.p - text.p);
+	*used = (size_t)(s->p - text.p);
 	return 0;
+}
+
+static int scan_all(struct json_val *out, struct json_scan *s, struct str text, const struct json_ops *ops,
+		    struct err *e)
+{
+	size_t used;
+
+	if (scan_prefix(out, &used, s, text, ops, e))
+		return -1;
+	s->p = json_blanks(s->p, s->end);
+	s->want = "nothing more after the value";
+	return s->p < s->end ? bad_text(s, text, e) : 0;
 }
 
 int json_parse_with(struct json_val *out, struct str text, const struct json_ops *ops, struct err *e)
 {
-	struct json_scan s = { text.p, text.p + text.n, false, "nothing more after the value" };
-	size_t used;
+	struct json_scan s = { 0 };
 
-	if (prefix_with(out, &used, text, ops, e))
+	return scan_all(out, &s, text, ops, e);
+}
+
+int json_parse_members(struct json_val *out, struct json_member *m, size_t *n, size_t max, struct str text,
+		       struct err *e)
+{
+	struct json_scan s = { .m = m, .max = max };
+
+	if (scan_all(out, &s, text, json_ops(), e))
 		return -1;
-	s.p = json_blanks(text.p + used, s.end);
-	return s.p < s.end ? bad_text(&s, text, e) : 0;
+	for (size_t i = 0; i < s.n && i < max; i++)
+		m[i].val.type = json_type_of(*m[i].val.raw.p);
+	*n = s.n;
+	return 0;
 }
 
 int json_parse(struct json_val *out, struct str text, struct err *e)
@@ -89,7 +114,9 @@ int json_parse(struct json_val *out, struct str text, struct err *e)
 
 int json_parse_prefix(struct json_val *out, size_t *used, struct str text, struct err *e)
 {
-	return prefix_with(out, used, text, json_ops(), e);
+	struct json_scan s = { 0 };
+
+	return scan_prefix(out, used, &s, text, json_ops(), e);
 }
 
 /* ---- iterating ------------------------------------------------------------------------------- */

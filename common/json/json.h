@@ -40,6 +40,14 @@ int json_parse(struct json_val *out, struct str text, struct err *e);
  */
 int json_parse_prefix(struct json_val *out, size_t *used, struct str text, struct err *e);
 
+struct json_member {
+	struct str key; /* as written, between its quotes */
+	struct json_val val;
+};
+/* The same, and the members of an object at the top on the way: *n of them, the first `max` in m. */
+int json_parse_members(struct json_val *out, struct json_member *m, size_t *n, size_t max, struct str text,
+		       struct err *e);
+
 struct json_iter {
 	const char *p, *end;
 };
@@ -130,5 +138,8 @@ int json_edit_set(struct json_edit *ed, struct str name, struct str raw_value, s
 int json_edit_remove(struct json_edit *ed, struct str name, struct err *e);
 /* The edited object, appended to out. */
 int json_edit_put(struct buf *out, struct json_val obj, const struct json_edit *ed, struct err *e);
+/* The same with all of the object's members at hand from json_parse_members(). */
+int json_edit_put_members(struct buf *out, struct json_val obj, const struct json_member *m, size_t n,
+			  const struct json_edit *ed, struct err *e);
 
 #endif

@@ -9,6 +9,9 @@ struct json_scan {
 	const char *p, *end;
 	bool wide;        /* a byte >= 0x80 was seen: the text is not checked as UTF-8 yet */
 	const char *want;
+	/* the members of an object at the top, the first `max` of `n`; max 0: not wanted */
+	struct json_member *m;
+	size_t n, max;
 };
 
 struct json_ops {

@@ -211,6 +211,30 @@ static void test_get(void)
 	OK(!json_parse_prefix(&x, &used, STR(" {\"a\":1} tail"), &e) && used == 8 && raw_is(x, "{\"a\":1}"), "a prefix");
 }
 
+static void test_members(void)
+{
+	struct str text = STR(" { \"a\" : [1,{\"x\":2}] , \"b\\\"\":{\"c\":{}},\"d\":\"e\", \"f\":-1.5 ,\"g\":null} ");
+	struct json_member m[8];
+	struct json_val v;
+	struct str key;
+	struct err e = { 0 };
+
+	for (size_t max = 1; max <= 8; max++) {
+		struct json_iter it;
+		bool same = true;
+		size_t n = 9;
+
+		same = !json_parse_members(&v, m, &n, max, text, &e) && n == 5;
+		it = json_iter(v);
+		for (size_t i = 0; i < n && i < max; i++)
+			same = same && json_next_member(&key, &v, &it) && str_eq(key, m[i].key) &&
+			       str_eq(v.raw, m[i].val.raw) && v.type == m[i].val.type;
+		OK(same, "members on the way, room for %zu", max);
+	}
+	OK(!json_parse_members(&v, m, &m->key.n, 8, STR("{}"), &e) && m->key.n == 0 &&
+	   !json_parse_members(&v, m, &m->key.n, 8, STR("[{\"a\":1}]"), &e) && m->key.n == 0, "no members");
+}
+
 static bool str_gives(const char *json, struct str want, enum err_code code)
 {
 	struct err e = { 0 };
@@ -400,6 +424,14 @@ static bool edited(const char *obj, const char *ops, const char *want)
 	}
 	buf_init(&b, 1 << 20);
 	same = !json_edit_put(&b, parsed(obj), &ed, &e) && str_is(buf_str(&b), want) && !json_parse(&v, buf_str(&b), &e);
+	if (same) {
+		struct json_member m[8];
+		size_t k;
+
+		buf_reset(&b);
+		same = !json_parse_members(&v, m, &k, 8, str_of(obj), &e) && k == json_count(v) && k <= 8 &&
+		       !json_edit_put_members(&b, v, m, k, &ed, &e) && str_is(buf_str(&b), want);
+	}
 	if (!same)
 		printf("# %s %s: %s %s\n", obj, ops, b.p, e.text);
 	buf_release(&b);
@@ -430,6 +462,7 @@ int main(void)
 	test_depth();
 	test_agreement();
 	test_get();
+	test_members();
 	test_values();
 	test_equal();
 	test_vectors();

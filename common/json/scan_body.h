@@ -134,17 +134,24 @@ static inline const char *SCAN(word)(struct json_scan *s, const char *p, const c
 }
 
 /* The name at p and its colon; behind it, or NULL. */
-SCAN_TARGET static inline const char *SCAN(name)(struct json_scan *s, const char *p)
+SCAN_TARGET static inline const char *SCAN(name)(struct json_scan *s, const char *p, unsigned depth)
 {
+	const char *key = p + 1;
+
 	if (p == s->end || *p != '"')
 		return SCAN(fail)(s, p, "a member's name in double quotes");
 	p = SCAN(string)(s, p + 1);
 	if (!p)
 		return NULL;
+	if (depth == 1 && s->n < s->max)
+		s->m[s->n].key = (struct str){ key, (size_t)(p - key) - 1 };
 	p = json_blanks(p, s->end);
 	if (p == s->end || *p != ':')
 		return SCAN(fail)(s, p, "':'");
-	return json_blanks(p + 1, s->end);
+	p = json_blanks(p + 1, s->end);
+	if (depth == 1 && s->n < s->max)
+		s->m[s->n].val.raw.p = p;
+	return p;
 }
 
 /* A value that is no array and no object; behind it, or NULL. */
@@ -174,10 +181,15 @@ SCAN_TARGET static inline const char *SCAN(after)(struct json_scan *s, const cha
 		unsigned top = *depth - 1;
 		bool object = kinds[top / 64] >> top % 64 & 1;
 
+		if (top == 0 && s->max && object) { /* empty, it does not come here */
+			if (s->n < s->max)
+				s->m[s->n].val.raw.n = (size_t)(p - s->m[s->n].val.raw.p);
+			s->n++;
+		}
 		p = json_blanks(p, s->end);
 		if (p < s->end && *p == ',') {
 			p = json_blanks(p + 1, s->end);
-			return object ? SCAN(name)(s, p) : p;
+			return object ? SCAN(name)(s, p, *depth) : p;
 		}
 		if (p == s->end || *p != (object ? '}' : ']'))
 			return SCAN(fail)(s, p, object ? "',' or '}'" : "',' or ']'");
@@ -206,7 +218,7 @@ SCAN_TARGET static bool SCAN(value)(struct json_scan *s)
 			depth++;
 			p = json_blanks(p + 1, s->end);
 			if (p == s->end || *p != (object ? '}' : ']')) {
-				p = object ? SCAN(name)(s, p) : p;
+				p = object ? SCAN(name)(s, p, depth) : p;
 				if (!p)
 					return false;
 				continue;

@@ -14,23 +14,32 @@ static const struct {
 #undef NAME
 };
 
-void record_find_fields(struct json_val f[N_FIELDS], struct json_val obj)
+static void find_field(struct json_val f[N_FIELDS], struct str key, struct json_val v)
+{
+	bool escaped = key.n && memchr(key.p, '\\', key.n);
+
+	for (size_t i = 0; i < N_FIELDS; i++)
+		if (escaped ? json_key_is(key, (struct str){ names[i].name, names[i].n }) :
+			      key.n == names[i].n && !memcmp(key.p, names[i].name, key.n)) {
+			f[i] = v;
+			return;
+		}
+}
+
+/* m: the members where they are known, n <= MEMBERS_MAX of them. */
+void record_find_fields(struct json_val f[N_FIELDS], struct json_val obj, const struct json_member *m, size_t n)
 {
 	struct json_iter it = json_iter(obj);
 	struct json_val v;
 	struct str key;
 
 	memset(f, 0, N_FIELDS * sizeof *f);
-	while (json_next_member(&key, &v, &it)) {
-		bool escaped = key.n && memchr(key.p, '\\', key.n);
-
-		for (size_t i = 0; i < N_FIELDS; i++)
-			if (escaped ? json_key_is(key, (struct str){ names[i].name, names[i].n }) :
-				      key.n == names[i].n && !memcmp(key.p, names[i].name, key.n)) {
-				f[i] = v;
-				break;
-			}
-	}
+	if (m && n <= MEMBERS_MAX)
+		for (size_t i = 0; i < n; i++)
+			find_field(f, m[i].key, m[i].val);
+	else
+		while (json_next_member(&key, &v, &it))
+			find_field(f, key, v);
 }
 
 static bool there(struct json_val v)
@@ -107,7 +116,8 @@ static int read_text(struct record *r, struct err *e)
 		return -1;
 	r->id_raw = str_sub(buf_str(&r->made), 0, id);
 	r->obj = (struct json_val){ str_sub(buf_str(&r->made), id, r->made.n), JSON_OBJECT };
-	record_find_fields(r->f, r->obj);
+	r->n_m = SIZE_MAX;
+	record_find_fields(r->f, r->obj, NULL, r->n_m);
 	r->id_made = false; /* it is in the object */
 	return 0;
 }
@@ -120,14 +130,14 @@ int record_read(struct record *r, struct err *e)
 		make_id(r);
 		return read_text(r, e);
 	}
-	if (json_parse(&r->obj, buf_str(&r->raw), e) || r->obj.type != JSON_OBJECT) {
+	if (json_parse_members(&r->obj, r->m, &r->n_m, MEMBERS_MAX, buf_str(&r->raw), e) || r->obj.type != JSON_OBJECT) {
 		if (!e->code)
 			err_set(e, ERR_INVALID_JSON, "a line of records must be a JSON object");
 		r->obj = (struct json_val){ { NULL, 0 }, JSON_NONE };
 		make_id(r);
 		return -1;
 	}
-	record_find_fields(r->f, r->obj);
+	record_find_fields(r->f, r->obj, r->m, r->n_m);
 	r->id_name = record_identity(&id, r->f);
 	if (!r->id_name) {
 		make_id(r);

@@ -100,7 +100,9 @@ static int build_edited(struct record *r, struct err *e)
 			return -1;
 	if (r->failed && json_edit_set(&ed, STR("error"), str_sub(buf_str(&r->own), from, r->own.n), e))
 		return -1;
-	return json_edit_put(&r->out, r->obj, &ed, e);
+	if (r->n_m > MEMBERS_MAX)
+		return json_edit_put(&r->out, r->obj, &ed, e);
+	return json_edit_put_members(&r->out, r->obj, r->m, r->n_m, &ed, e);
 }
 
 /* The lines to write, into r->out. */

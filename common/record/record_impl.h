@@ -12,6 +12,8 @@ enum field {
 	N_FIELDS
 };
 
+#define MEMBERS_MAX 64
+
 /* A member set by the tool: its value is a piece of record.own, which may move while it grows. */
 struct own {
 	const char *name;
@@ -32,6 +34,8 @@ struct record {
 	struct buf raw;        /* the line, or the text */
 	struct buf made;       /* the object made of a text, the id made for a record */
 	struct json_val obj;   /* JSON_NONE: the line is no record, `raw` is all there is */
+	struct json_member m[MEMBERS_MAX]; /* of obj, n_m of them; more than MEMBERS_MAX are found by iterating */
+	size_t n_m;
 	struct json_val f[N_FIELDS];
 	const char *id_name;
 	struct str id_raw, id_text;
@@ -135,7 +139,7 @@ void record_source_close(struct source *s);
 const char *record_source_name(const struct source *s);
 
 /* fields.c */
-void record_find_fields(struct json_val f[N_FIELDS], struct json_val obj);
+void record_find_fields(struct json_val f[N_FIELDS], struct json_val obj, const struct json_member *m, size_t n);
 /* The identity's member, or NULL; *out its value. */
 const char *record_identity(struct json_val *out, const struct json_val f[N_FIELDS]);
 /* An id as text, in the arena where it must be decoded. */

@@ -128,7 +128,7 @@ static int load(struct resume *rs, const char *path, struct err *e)
 	rs->next += rs->line.n;
 	if (!lf || json_parse(&v, buf_str(&rs->line), NULL) || v.type != JSON_OBJECT)
 		return err_set(e, ERR_OPEN, "%s: line %llu is no record", path, (unsigned long long)rs->n);
-	record_find_fields(rs->f, v);
+	record_find_fields(rs->f, v, NULL, SIZE_MAX);
 	rs->have = true;
 	return 0;
 }
