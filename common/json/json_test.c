@@ -334,6 +334,55 @@ static void test_vectors(void)
 	buf_release(&b);
 }
 
+/* Floats from decimal texts of every length against the exact conversion of base, also near the middle of two floats. */
+static void test_floats(void)
+{
+	static const char *const some[] = {
+		"0", "-0", "-0.0", "1", "0.1", "1e-45", "1.4e-45", "7e-46", "1.17549435e-38", "1.1754942e-38", "3.4028235e38", "1e22",
+		"16777217", "16777217.0000000001", "16777216.99999999999", "33554434", "0.000000000000000000000000000001",
+		"123456789012345678901234567890", "0.3333333333333333333333333333", "-0.006929283495992422", "9007199254740993",
+		"18446744073709551615", "99999999999999999999", "1.00000005960464477539062500", "1.000000059604644775390625",
+		"1.0000000596046448", "1.0000000596046447", "0.00000000000000000000011920929", "12345678", "12345678.5", "1E2", "5e-1",
+	};
+	struct rng rng = { 7, 0, 0 };
+	size_t wrong = 0, runs = 0;
+	struct buf b;
+	float *f;
+	size_t n;
+
+	buf_init(&b, 1 << 20);
+	for (size_t i = 0; i < 200000; i++) {
+		char num[64];
+		struct json_val v;
+
+		if (i < sizeof some / sizeof *some) {
+			snprintf(num, sizeof num, "%s", some[i]);
+		} else if (i % 4 == 0) { /* the middle between two floats, and its neighbours as doubles */
+			float x = (float)(rng_f64(&rng) * pow(10, (double)rng_below(&rng, 12) - 6));
+			double mid = ((double)x + (double)nextafterf(x, 1e30f)) / 2;
+
+			mid = i % 3 == 0 ? nextafter(mid, 0) : i % 3 == 1 ? nextafter(mid, 1e30) : mid;
+			snprintf(num, sizeof num, "%.*f", (int)rng_below(&rng, 30), mid);
+		} else {
+			snprintf(num, sizeof num, "%.*f", (int)rng_below(&rng, 24), (rng_f64(&rng) - 0.5) * pow(10, (double)rng_below(&rng, 12) - 6));
+		}
+		buf_reset(&b);
+		buf_addf(&b, "[%s%s]", num, i % 2 ? "" : " , 1");
+		if (json_parse(&v, buf_str(&b), NULL) || json_f32s(&f, &n, v, &arena, NULL) || n != (i % 2 ? 1 : 2)) {
+			wrong++;
+		} else {
+			float want = num_json_f32(str_of(num));
+
+			if (memcmp(&want, f, 4) != 0 && ++wrong < 10)
+				printf("# %s: %a, not %a\n", num, (double)*f, (double)want);
+		}
+		arena_reset(&arena);
+		runs++;
+	}
+	OK(!wrong, "%zu decimal texts give the nearest float", runs);
+	buf_release(&b);
+}
+
 static void test_base64(void)
 {
 	static const char *const rfc[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg==" },
@@ -466,6 +515,7 @@ int main(void)
 	test_values();
 	test_equal();
 	test_vectors();
+	test_floats();
 	test_base64();
 	test_write();
 	test_edit();

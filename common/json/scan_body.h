@@ -104,6 +104,21 @@ SCAN_TARGET static inline const char *SCAN(number)(struct json_scan *s, const ch
 
 	p += *p == '-';
 	from = p;
+#if SCAN_WIDTH > 1
+	/* a number without exponent that one block holds, as nearly all do */
+	if (end - p >= SCAN_WIDTH) {
+		uint32_t m = ~SCAN_DIGITS(p); /* bits past the block are set */
+		int n = __builtin_ctz(m);
+
+		if (n > 0 && n < SCAN_WIDTH - 1 && p[n] == '.') {
+			int k = __builtin_ctz(m >> (n + 1) | 1u << (SCAN_WIDTH - 1));
+
+			n = k ? n + 1 + k : SCAN_WIDTH;
+		}
+		if (n > 0 && n < SCAN_WIDTH && (*p != '0' || n == 1 || p[1] == '.') && p[n] != '.' && (p[n] | 0x20) != 'e')
+			return p + n;
+	}
+#endif
 	p = SCAN(digits)(p, end);
 	if (p == from)
 		return SCAN(fail)(s, p, "a digit");

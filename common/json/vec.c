@@ -18,17 +18,10 @@ static void *vector_alloc(struct arena *a, size_t n)
 	return p ? p + (64 - ((uintptr_t)p & 63)) % 64 : NULL;
 }
 
-/* Commas in an array of numbers are one less than its elements; in any other, an upper bound. */
-static size_t count_elements(struct json_val v)
+/* At most so many elements: each takes a byte and a comma. Address space alone, what is not needed is not touched. */
+static size_t elements_max(struct json_val v)
 {
-	const char *p = json_blanks(v.raw.p + 1, v.raw.p + v.raw.n);
-	size_t n = 0;
-
-	if (*p == ']')
-		return 0;
-	for (size_t i = 0; i < v.raw.n; i++)
-		n += v.raw.p[i] == ',';
-	return n + 1;
+	return v.raw.n / 2;
 }
 
 static int bad_component(size_t i, struct str raw, const char *why, struct err *e)
@@ -37,21 +30,100 @@ static int bad_component(size_t i, struct str raw, const char *why, struct err *
 		       (int)(raw.n < 40 ? raw.n : 40), raw.p, why);
 }
 
+/* Eight digits at once: pairs, then fours, then all are summed in lanes of one word. */
+static inline bool eight_digits(uint32_t *out, const char *p)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	uint64_t v;
+
+	memcpy(&v, p, 8);
+	if (((v & 0xF0F0F0F0F0F0F0F0u) | ((v + 0x0606060606060606u) & 0xF0F0F0F0F0F0F0F0u) >> 4) != 0x3333333333333333u)
+		return false;
+	v = (v & 0x0F0F0F0F0F0F0F0Fu) * (1 + (10u << 8)) >> 8;
+	v = (v & 0x00FF00FF00FF00FFu) * (1 + (100u << 16)) >> 16;
+	*out = (uint32_t)((v & 0x0000FFFF0000FFFFu) * (1 + ((uint64_t)10000 << 32)) >> 32);
+	return true;
+#else
+	(void)out, (void)p;
+	return false;
+#endif
+}
+
+/* Digits from p on into w; where they end. */
+static inline const char *digits(uint64_t *w, const char *p, const char *end)
+{
+	uint32_t v;
+
+	while (end - p >= 8 && eight_digits(&v, p)) {
+		*w = *w * 100000000 + v;
+		p += 8;
+	}
+	for (; p < end && json_digit(*p); p++)
+		*w = *w * 10 + (uint64_t)(*p - '0');
+	return p;
+}
+
+/*
+ * The number at p to the nearest float, and where it ends. With at most 19 digits d is within two units of its last
+ * place of the true value (two roundings), so rounding it to float is right unless it lies that near to the middle
+ * between two floats; then, and for exponents out of the ordinary, num_json_f32() does it exactly.
+ */
+static inline const char *read_f32(float *out, const char *p, const char *end)
+{
+	static const double ten[] = { 1e0,  1e1,  1e2,	1e3,  1e4,  1e5,  1e6,	1e7,  1e8,  1e9,  1e10, 1e11,
+				      1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+	const char *from = p, *first, *to;
+	ptrdiff_t fraction = 0, n;
+	uint64_t w = 0, bits;
+	double d;
+
+	p += *p == '-';
+	first = p + (*p == '0');
+	to = digits(&w, p, end);
+	n = to - first;
+	if (to < end && *to == '.') {
+		const char *point = to;
+
+		for (first = to + 1; !w && first < end && *first == '0'; first++)
+			;
+		to = digits(&w, first, end);
+		fraction = to - point - 1;
+		n += to - first;
+	}
+	d = (double)w / ten[fraction <= 22 ? fraction : 0];
+	memcpy(&bits, &d, sizeof bits);
+	bits = (bits & 0x1FFFFFFF) - (0x10000000 - 4); /* what float cuts off, against the middle */
+	if (n <= 19 && fraction <= 22 && bits > 8 && (d > 1e-37 ? d < 1e38 : !w) && (to == end || (*to | 0x20) != 'e')) {
+		*out = (float)(*from == '-' ? -d : d);
+		return to;
+	}
+	while (to < end && *to != ',' && *to != ']' && !json_blank(*to))
+		to++;
+	*out = num_json_f32((struct str){ from, (size_t)(to - from) });
+	return to;
+}
+
 static int array_f32s(float **out, size_t *n, struct json_val v, struct arena *a, struct err *e)
 {
-	float *f = vector_alloc(a, count_elements(v));
-	struct json_iter it = json_iter(v);
-	struct json_val x;
+	float *f = vector_alloc(a, elements_max(v));
+	const char *p = v.raw.p + 1, *end = v.raw.p + v.raw.n - 1;
 	size_t i = 0;
 
 	if (!f)
 		return err_nomem(e);
-	for (; json_next(&x, &it); i++) {
-		if (x.type != JSON_NUMBER)
-			return bad_component(i, x.raw, "is no number", e);
-		f[i] = num_json_f32(x.raw);
+	for (;; i++) {
+		const char *from;
+
+		while (p < end && (*p == ',' || json_blank(*p)))
+			p++;
+		if (p == end)
+			break;
+		from = p;
+		if (*p != '-' && !json_digit(*p))
+			return bad_component(i, (struct str){ p, (size_t)(json_skip(p, end, json_ops()) - p) }, "is no number", e);
+		p = read_f32(&f[i], p, end);
 		if (!isfinite(f[i]))
-			return bad_component(i, x.raw, "is too large for a 32-bit float", e);
+			return bad_component(i, (struct str){ from, (size_t)(p - from) }, "is too large for a 32-bit float", e);
 	}
 	*out = f;
 	*n = i;
@@ -223,7 +295,7 @@ int json_i32s(int32_t **out, size_t *n, struct json_val v, struct arena *a, stru
 
 	if (v.type != JSON_ARRAY)
 		return json_wrong_type(v, "an array of integers", e);
-	t = vector_alloc(a, count_elements(v));
+	t = vector_alloc(a, elements_max(v));
 	if (!t)
 		return err_nomem(e);
 	for (; json_next(&x, &it); i++) {
