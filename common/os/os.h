@@ -27,6 +27,8 @@ int os_in_open(struct os_in **out, const char *path, struct err *e); /* ERR_OPEN
 int os_in_fd(struct os_in **out, int fd, const char *name, struct err *e); /* borrows fd */
 void os_in_close(struct os_in *in);
 const char *os_in_name(const struct os_in *in);
+/* Reads on after a stop signal: for a file that must be copied to its end. */
+void os_in_read_on(struct os_in *in);
 /*
  * The next bytes: *out borrows the stream's buffer until the next call; n == 0 is the end. With
  * wait == false and nothing at hand, n == 0 too and *again is true. A torn zstd frame is ERR_READ.

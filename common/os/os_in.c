@@ -18,6 +18,7 @@ struct os_in {
 	bool own;     /* close fd */
 	bool regular; /* never waits */
 	bool eof;
+	bool read_on; /* after a stop signal */
 	enum kind kind;
 	char *raw;             /* [CHUNK] */
 	size_t raw_at, raw_n;  /* what of it is not used yet */
@@ -42,6 +43,11 @@ void os_in_close(struct os_in *in)
 const char *os_in_name(const struct os_in *in)
 {
 	return in->name;
+}
+
+void os_in_read_on(struct os_in *in)
+{
+	in->read_on = true;
 }
 
 static int in_new(struct os_in **out, int fd, const char *name, bool own, struct err *e)
@@ -113,7 +119,7 @@ static int fill(struct os_in *in, bool wait, struct err *e)
 	struct pollfd p = { .fd = in->fd, .events = POLLIN };
 	ssize_t n;
 
-	if (os_stop_signal())
+	if (os_stop_signal() && !in->read_on)
 		return os_stopped(e);
 	if (in->raw_at) {
 		memmove(in->raw, in->raw + in->raw_at, in->raw_n);

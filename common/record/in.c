@@ -47,8 +47,7 @@ static int before_wait(struct record_io *io, struct err *e)
 
 	pthread_mutex_lock(&io->lock);
 	io->idle = true;
-	failed = io->broken.code ? -1 : record_dest_flush(&io->out, true, &io->broken);
-	failed = failed ? -1 : record_dest_flush(&io->err, true, &io->broken);
+	failed = io->broken.code ? -1 : record_flush(io, true, &io->broken);
 	if (failed)
 		*e = io->broken;
 	pthread_mutex_unlock(&io->lock);

@@ -169,6 +169,8 @@ int record_close(struct record_io *io, struct err *e)
 		*e = io->broken;
 	if (!failed && io->out.temp && !whole)
 		failed = record_resume_rest(io, e);
+	if (!failed && record_flush(io, true, e))
+		failed = -1;
 	if (record_dest_close(&io->out, !failed, failed ? NULL : e))
 		failed = -1;
 	if (record_dest_close(&io->err, !failed, failed ? NULL : e))
@@ -250,7 +252,7 @@ static int drain(struct record_io *io)
 		if (io->o.resume && !r->copied && (r->to_errors || r->n_out != 1 || r->emits))
 			failed = record_resume_any(io, &io->broken);
 		if (!failed && !(r->to_errors && !io->rs.copy && map_get(&io->rs.errors, r->id_text)))
-			failed = record_dest_add(r->to_errors ? &io->err : &io->out, buf_str(&r->out), &io->broken);
+			failed = record_write(io, r->to_errors ? &io->err : &io->out, buf_str(&r->out), &io->broken);
 		if (failed)
 			return -1;
 		count(io, r);
@@ -260,12 +262,11 @@ static int drain(struct record_io *io)
 	}
 	if (io->rs.commit && io->head >= io->rs.commit_at) {
 		io->rs.commit = false;
+		/* OUT first: an error that is not in the new FILE any more must be a record of OUT */
 		if (record_dest_commit(&io->out, &io->broken) || record_dest_commit(&io->err, &io->broken))
 			return -1;
 	}
-	if (io->idle && record_dest_flush(&io->out, true, &io->broken))
-		return -1;
-	return io->idle ? record_dest_flush(&io->err, true, &io->broken) : 0;
+	return io->idle ? record_flush(io, true, &io->broken) : 0;
 }
 
 /* Done, with r->out built. `first` is the error that --fail-fast stops for. */

@@ -163,7 +163,7 @@ int record_dest_open(struct dest *d, const char *path, bool append, bool replace
 	return d->replace ? os_out_open(&d->o, d->temp, false, e) : err_nomem(e);
 }
 
-int record_dest_flush(struct dest *d, bool end, struct err *e)
+static int flush(struct dest *d, bool end_frame, struct err *e)
 {
 	if (!d->o)
 		return 0;
@@ -173,7 +173,7 @@ int record_dest_flush(struct dest *d, bool end, struct err *e)
 		buf_reset(&d->b);
 		d->dirty = d->zst;
 	}
-	if (d->dirty && (end || time_mono_ns() - d->last_ns > FRAME_NS)) {
+	if (d->dirty && (end_frame || time_mono_ns() - d->last_ns > FRAME_NS)) {
 		if (os_out_flush(d->o, e))
 			return -1;
 		d->dirty = false;
@@ -184,19 +184,21 @@ int record_dest_flush(struct dest *d, bool end, struct err *e)
 	return 0;
 }
 
-int record_dest_add(struct dest *d, struct str lines, struct err *e)
+int record_flush(struct record_io *io, bool end_frame, struct err *e)
+{
+	/* of compressed errors the frame must be whole before the output goes past them */
+	return flush(&io->err, end_frame || io->err.zst, e) || flush(&io->out, end_frame, e) ? -1 : 0;
+}
+
+int record_write(struct record_io *io, struct dest *d, struct str lines, struct err *e)
 {
 	if (!lines.n)
 		return 0;
-	if (!d->b.n && lines.n >= WRITE_AT) { /* no need to copy it first */
-		d->dirty = d->zst;
-		return os_out_write(d->o, lines.p, lines.n, e);
-	}
 	buf_adds(&d->b, lines);
 	if (buf_check(&d->b, e))
 		return -1;
 	if (d->b.n >= WRITE_AT || time_mono_ns() - d->last_ns > WRITE_NS)
-		return record_dest_flush(d, false, e);
+		return record_flush(io, false, e);
 	return 0;
 }
 
@@ -206,7 +208,7 @@ int record_dest_commit(struct dest *d, struct err *e)
 
 	if (!d->temp)
 		return 0;
-	if (record_dest_flush(d, true, e))
+	if (flush(d, true, e))
 		return -1;
 	fd = open(d->temp, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || fsync(fd) || close(fd) || rename(d->temp, d->replace))
@@ -218,7 +220,7 @@ int record_dest_commit(struct dest *d, struct err *e)
 
 int record_dest_close(struct dest *d, bool good, struct err *e)
 {
-	int failed = good ? record_dest_flush(d, true, e) : 0;
+	int failed = good ? flush(d, true, e) : 0;
 
 	if (good && !failed)
 		failed = record_dest_commit(d, e);

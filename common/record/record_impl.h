@@ -152,9 +152,10 @@ void record_clear(struct record *r);
 /* out.c */
 int record_build(struct record *r, struct err *e);
 int record_dest_open(struct dest *d, const char *path, bool append, bool replace, struct err *e);
-int record_dest_add(struct dest *d, struct str lines, struct err *e);
-/* Write what there is; with end a zstd frame is closed too. */
-int record_dest_flush(struct dest *d, bool end, struct err *e);
+/* Lines to io->out or io->err, written when there are many or the last write is long ago. Under lock. */
+int record_write(struct record_io *io, struct dest *d, struct str lines, struct err *e);
+/* Writes all there is, the errors first: a record that is missing in OUT between two others must be in FILE. */
+int record_flush(struct record_io *io, bool end_frame, struct err *e);
 /* All so far is in `replace`, and what follows will be. */
 int record_dest_commit(struct dest *d, struct err *e);
 int record_dest_close(struct dest *d, bool good, struct err *e);

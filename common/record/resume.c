@@ -246,7 +246,10 @@ int record_resume_open(struct record_io *io, struct str params, struct err *e)
 	if ((!there && write_beside(io, false, e)) || (io->o.retry_errors && want_copy(io, e)))
 		return -1;
 	rs->active = true;
-	return os_in_open(&rs->in, io->o.resume, e);
+	if (os_in_open(&rs->in, io->o.resume, e))
+		return -1;
+	os_in_read_on(rs->in);
+	return 0;
 }
 
 static int mismatch(struct resume *rs, const char *path, const struct record *r, struct err *e)
@@ -349,14 +352,14 @@ int record_resume_rest(struct record_io *io, struct err *e)
 	for (uint64_t i = io->head; i < io->tail; i++) {
 		struct record *r = io->ring[i % io->ring_n];
 
-		if (record_dest_add(&io->out, buf_str(r->state == R_DONE ? &r->out : &r->old), e))
+		if (record_write(io, &io->out, buf_str(r->state == R_DONE ? &r->out : &r->old), e))
 			return -1;
 	}
 	while (rs->active) {
 		if (!rs->have && load(rs, io->o.resume, e))
 			return -1;
 		rs->active = rs->have;
-		if (rs->have && record_dest_add(&io->out, buf_str(&rs->line), e))
+		if (rs->have && record_write(io, &io->out, buf_str(&rs->line), e))
 			return -1;
 		rs->have = false;
 	}
