@@ -1,1 +1,2 @@
 dist_man_MANS += %D%/llm-utils.7
+dist_man_MANS += %D%/llm-cost.1

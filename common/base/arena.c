@@ -1,4 +1,5 @@
-/* arena: a list of blocks, each at least twice the one before, so that after warm-up one block serves. */
+/* arena: a list of blocks, each at least twice the one before, so that after warm-up one block
+ * serves. */
 #include "config.h"
 #include "base/arena.h"
 #include <stdint.h>

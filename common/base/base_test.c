@@ -12,14 +12,17 @@ static void test_err(void)
 	bool all = true;
 	char big[2000];
 
-	OK(err_set(&e, ERR_OPEN, "%s: gone", "x") == -1 && e.code == ERR_OPEN && !strcmp(e.text, "x: gone"), "set");
+	OK(err_set(&e, ERR_OPEN, "%s: gone", "x") == -1 && e.code == ERR_OPEN &&
+		   !strcmp(e.text, "x: gone"),
+	   "set");
 	err_wrap(&e, "model %d", 7);
 	OK(!strcmp(e.text, "model 7: x: gone") && e.code == ERR_OPEN, "wrap: %s", e.text);
 	err_sys(&e, ERR_OPEN, ENOENT, "f");
 	OK(e.sys == ENOENT && !strcmp(e.text, "f: No such file or directory"), "sys: %s", e.text);
 	err_sys(&e, ERR_OPEN, ENOMEM, "f");
 	OK(e.code == ERR_NOMEM, "ENOMEM is ERR_NOMEM");
-	OK(err_set(NULL, ERR_OPEN, "x") == -1 && err_sys(NULL, ERR_OPEN, 1, "x") == -1 && err_wrap(NULL, "x") == -1,
+	OK(err_set(NULL, ERR_OPEN, "x") == -1 && err_sys(NULL, ERR_OPEN, 1, "x") == -1 &&
+		   err_wrap(NULL, "x") == -1,
 	   "NULL is allowed");
 	for (size_t i = 0; i < sizeof big - 1; i++)
 		big[i] = "\xe2\x82\xac"[i % 3];
@@ -34,15 +37,19 @@ static void test_err(void)
 	for (int i = 1; i < ERR_N_CODES; i++) {
 		const char *name = err_name((enum err_code)i);
 
-		all &= err_exit((enum err_code)i) != 0 && (!name || (int)err_by_name(name, strlen(name)) == i) &&
+		all &= err_exit((enum err_code)i) != 0 &&
+		       (!name || (int)err_by_name(name, strlen(name)) == i) &&
 		       (i >= ERR_INVALID_JSON) == (name != NULL);
 	}
 	OK(all, "every code has a status, every record code a name of its own");
-	OK(err_exit(ERR_OK) == 0 && err_exit(ERR_USAGE) == 2 && err_exit(ERR_WRITE) == 4 && err_exit(ERR_NOMEM) == 70 &&
-		   err_exit(ERR_QUOTA) == 7 && err_exit(ERR_SERVER) == 6 && err_exit(ERR_INCONCLUSIVE) == 8,
+	OK(err_exit(ERR_OK) == 0 && err_exit(ERR_USAGE) == 2 && err_exit(ERR_WRITE) == 4 &&
+		   err_exit(ERR_NOMEM) == 70 && err_exit(ERR_QUOTA) == 7 &&
+		   err_exit(ERR_SERVER) == 6 && err_exit(ERR_INCONCLUSIVE) == 8,
 	   "statuses of the table");
-	OK(err_retryable(ERR_RATE_LIMIT) && err_retryable(ERR_TIMEOUT) && !err_retryable(ERR_QUOTA), "retryable");
-	OK(err_by_name("nonsense", 8) == ERR_OK && err_by_name("invalid", 7) == ERR_OK, "unknown names");
+	OK(err_retryable(ERR_RATE_LIMIT) && err_retryable(ERR_TIMEOUT) && !err_retryable(ERR_QUOTA),
+	   "retryable");
+	OK(err_by_name("nonsense", 8) == ERR_OK && err_by_name("invalid", 7) == ERR_OK,
+	   "unknown names");
 	err_clear(&e);
 	OK(e.code == ERR_OK && !*e.text, "clear");
 }
@@ -52,14 +59,16 @@ static void test_str(void)
 	struct str s = STR(" \t a b\r\n");
 
 	OK(str_is(str_trim(s), "a b") && str_trim(STR("  ")).n == 0, "trim");
-	OK(str_cmp(STR("a"), STR("ab")) < 0 && str_cmp(STR("b"), STR("ab")) > 0 && !str_cmp(STR("x"), STR("x")) &&
-		   str_cmp(STR("\xff"), STR("a")) > 0,
+	OK(str_cmp(STR("a"), STR("ab")) < 0 && str_cmp(STR("b"), STR("ab")) > 0 &&
+		   !str_cmp(STR("x"), STR("x")) && str_cmp(STR("\xff"), STR("a")) > 0,
 	   "cmp");
-	OK(str_find(STR("abcabc"), STR("ca"), 0) == 2 && str_find(STR("abcabc"), STR("abc"), 1) == 3 &&
-		   str_find(STR("abc"), STR("x"), 0) == 3 && str_find(STR("abc"), STR(""), 2) == 2 &&
-		   str_find(STR("abc"), STR("c"), 9) == 3,
+	OK(str_find(STR("abcabc"), STR("ca"), 0) == 2 &&
+		   str_find(STR("abcabc"), STR("abc"), 1) == 3 &&
+		   str_find(STR("abc"), STR("x"), 0) == 3 &&
+		   str_find(STR("abc"), STR(""), 2) == 2 && str_find(STR("abc"), STR("c"), 9) == 3,
 	   "find");
-	OK(str_starts(STR("abc"), STR("ab")) && str_ends(STR("abc"), STR("bc")) && !str_ends(STR("c"), STR("bc")),
+	OK(str_starts(STR("abc"), STR("ab")) && str_ends(STR("abc"), STR("bc")) &&
+		   !str_ends(STR("c"), STR("bc")),
 	   "starts, ends");
 }
 
@@ -79,7 +88,8 @@ static void test_buf(void)
 	buf_addf(&b, "%032d", 7);
 	OK(b.n == 69 && b.failed && strlen(b.p) == 69, "too much appends nothing");
 	buf_addc(&b, 'x');
-	OK(b.n == 69 && buf_check(&b, &e) == -1 && e.code == ERR_INVALID_FIELD, "the mark sticks: %s", e.text);
+	OK(b.n == 69 && buf_check(&b, &e) == -1 && e.code == ERR_INVALID_FIELD,
+	   "the mark sticks: %s", e.text);
 	buf_reset(&b);
 	for (int i = 0; i < 100; i++)
 		buf_addc(&b, 'x');
@@ -132,7 +142,8 @@ static void test_hash(void)
 	/* FIPS 180-4, appendix B */
 	hash_sha256(d, "abc", 3);
 	hash_hex(hex, d, sizeof d);
-	OK(!strcmp(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"), "SHA-256");
+	OK(!strcmp(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+	   "SHA-256");
 	hash_sha256_init(&h);
 	hash_sha256_add(&h, "a", 1);
 	hash_sha256_add(&h, "bc", 2);
@@ -142,7 +153,8 @@ static void test_hash(void)
 	/* RFC 3720, appendix B.4 */
 	OK(hash_crc32c(0, "123456789", 9) == 0xe3069283u, "CRC-32C");
 	memset(text, 0, sizeof text);
-	OK(hash_crc32c(0, text, 32) == 0x8a9136aau && hash_crc32c(hash_crc32c(0, text, 7), text, 25) == 0x8a9136aau,
+	OK(hash_crc32c(0, text, 32) == 0x8a9136aau &&
+		   hash_crc32c(hash_crc32c(0, text, 7), text, 25) == 0x8a9136aau,
 	   "CRC-32C of zeros, in parts");
 	for (size_t n = 0; n < sizeof text; n++) {
 		uint64_t v = hash64(text, n, 0);
@@ -173,7 +185,8 @@ static void test_map(void)
 	for (unsigned i = 0; i < 5000; i++) {
 		int n = snprintf(key, sizeof key, "k%u", i);
 
-		good &= !map_put(&v, &is_new, &m, (struct str){ key, (size_t)n }, &e) && is_new && *v == 0;
+		good &= !map_put(&v, &is_new, &m, (struct str){ key, (size_t)n }, &e) && is_new &&
+			*v == 0;
 		*v = i;
 	}
 	for (unsigned i = 0; i < 5000; i++) {
@@ -184,7 +197,8 @@ static void test_map(void)
 	}
 	OK(good && m.n == 5000, "what went in is there");
 	OK(!map_put(&v, &is_new, &m, STR("k17"), &e) && !is_new && *v == 17, "put finds");
-	OK(!map_put(&v, &is_new, &m, (struct str){ NULL, 0 }, &e) && is_new && map_get(&m, STR("")), "the empty key");
+	OK(!map_put(&v, &is_new, &m, (struct str){ NULL, 0 }, &e) && is_new && map_get(&m, STR("")),
+	   "the empty key");
 	OK(!map_get(&m, STR("k5000")), "what did not is not");
 	OK(map_reserve(&m, SIZE_MAX, &e) == -1 && e.code == ERR_NOMEM, "absurd sizes fail");
 	map_release(&m);
@@ -196,8 +210,8 @@ static void test_rng(void)
 	static const uint32_t kat[3][10] = {
 		{ 0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 },
 		{ ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd },
-		{ 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb,
-		  0x5001e420, 0x24126ea1 },
+		{ 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0,
+		  0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 },
 	};
 	struct rng r = { .key = 1, .stream = 2 };
 	unsigned seen[7] = { 0 };
@@ -210,7 +224,8 @@ static void test_rng(void)
 		good &= !memcmp(out, kat[i] + 6, sizeof out);
 	}
 	OK(good, "Philox gives the known answers");
-	OK(rng_next(&r) == rng_at(1, 2, 0) && rng_next(&r) == rng_at(1, 2, 1) && r.step == 2, "draws are addressable");
+	OK(rng_next(&r) == rng_at(1, 2, 0) && rng_next(&r) == rng_at(1, 2, 1) && r.step == 2,
+	   "draws are addressable");
 	for (int i = 0; i < 7000; i++)
 		seen[rng_below(&r, 7)]++;
 	for (int i = 0; i < 7; i++)
@@ -223,7 +238,8 @@ static void test_rng(void)
 		squares += v * v;
 		good &= u >= 0 && u < 1;
 	}
-	OK(good && fabs(sum / 20000) < 0.03 && fabs(squares / 20000 - 1) < 0.05, "normal has mean 0, variance 1");
+	OK(good && fabs(sum / 20000) < 0.03 && fabs(squares / 20000 - 1) < 0.05,
+	   "normal has mean 0, variance 1");
 	OK(rng_below(&r, 1) == 0, "below 1 is 0");
 }
 
@@ -240,17 +256,28 @@ static void test_time(void)
 	OK(!strcmp(out, "2000-02-29T01:01:01Z"), "leap day: %s", out);
 	OK(!time_parse(&t, STR("2000-02-29T01:01:01Z"), &e) && t == 951786061, "read back");
 	OK(!time_parse(&t, STR("1969-12-31"), &e) && t == -86400, "a bare date before the epoch");
-	OK(!time_parse(&t, STR("2026-01-02t03:04:05.678+02:30"), &e) && t == 1767314045, "offset and fraction");
+	OK(!time_parse(&t, STR("2026-01-02t03:04:05.678+02:30"), &e) && t == 1767314045,
+	   "offset and fraction");
 	for (int64_t day = -800000; day < 3000000; day += 17) {
 		time_civil_from_days(day, &y, &m, &d);
-		good &= time_days_from_civil(y, m, d) == day && m >= 1 && m <= 12 && d >= 1 && d <= 31;
+		good &= time_days_from_civil(y, m, d) == day && m >= 1 && m <= 12 && d >= 1 &&
+			d <= 31;
 	}
 	OK(good, "dates there and back");
-	static const char *const bad[] = { "", "2026", "2026-13-01", "2026-02-29", "2026-01-01T", "2026-01-01T24:00:00Z",
-					   "2026-01-01T00:00:00", "2026-01-01T00:00:00Zx", "2026-01-01T00:00:00.Z",
-					   "2026-01-01T00:00:00+2", "26-01-01" };
+	static const char *const bad[] = { "",
+					   "2026",
+					   "2026-13-01",
+					   "2026-02-29",
+					   "2026-01-01T",
+					   "2026-01-01T24:00:00Z",
+					   "2026-01-01T00:00:00",
+					   "2026-01-01T00:00:00Zx",
+					   "2026-01-01T00:00:00.Z",
+					   "2026-01-01T00:00:00+2",
+					   "26-01-01" };
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-		OK(time_parse(&t, str_of(bad[i]), &e) == -1 && e.code == ERR_INVALID_FIELD, "refused: '%s'", bad[i]);
+		OK(time_parse(&t, str_of(bad[i]), &e) == -1 && e.code == ERR_INVALID_FIELD,
+		   "refused: '%s'", bad[i]);
 	OK(time_mono_ns() <= time_mono_ns() && time_unix_s() > 1700000000, "clocks run");
 }
 
@@ -294,7 +321,8 @@ static void test_topk(void)
 /* RFC 3629 by its table, byte by byte: an oracle without cleverness. */
 static size_t plain_valid(const unsigned char *s, size_t n)
 {
-	static const unsigned char rows[][4] = { /* lead from, to, second from, to */
+	static const unsigned char rows[][4] = {
+		/* lead from, to, second from, to */
 		{ 0xc2, 0xdf, 0x80, 0xbf }, { 0xe0, 0xe0, 0xa0, 0xbf }, { 0xe1, 0xec, 0x80, 0xbf },
 		{ 0xed, 0xed, 0x80, 0x9f }, { 0xee, 0xef, 0x80, 0xbf }, { 0xf0, 0xf0, 0x90, 0xbf },
 		{ 0xf1, 0xf3, 0x80, 0xbf }, { 0xf4, 0xf4, 0x80, 0x8f }
@@ -306,8 +334,8 @@ static size_t plain_valid(const unsigned char *s, size_t n)
 		bool good = s[i] < 0x80;
 
 		for (size_t r = 0; !good && r < 8; r++)
-			good = s[i] >= rows[r][0] && s[i] <= rows[r][1] && i + 1 < n && s[i + 1] >= rows[r][2] &&
-			       s[i + 1] <= rows[r][3];
+			good = s[i] >= rows[r][0] && s[i] <= rows[r][1] && i + 1 < n &&
+			       s[i + 1] >= rows[r][2] && s[i + 1] <= rows[r][3];
 		for (size_t k = 2; good && k < len; k++)
 			good = i + k < n && (s[i + k] & 0xc0) == 0x80;
 		if (!good)
@@ -319,9 +347,9 @@ static size_t plain_valid(const unsigned char *s, size_t n)
 
 static void test_utf8_valid(void)
 {
-	static const unsigned char bytes[] = { 0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2,
-					       0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5,
-					       0xff };
+	static const unsigned char bytes[] = { 0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf,
+					       0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee,
+					       0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff };
 	struct rng r = { .key = 4 };
 	unsigned char s[200];
 	bool scalar = true, simd = true, avx2 = false;
@@ -334,7 +362,8 @@ static void test_utf8_valid(void)
 
 		while (i < n) { /* valid characters of all lengths ... */
 			char c[4];
-			uint32_t cp = (uint32_t)rng_below(&r, (uint64_t)1 << (7 + rng_below(&r, 15)));
+			uint32_t cp =
+				(uint32_t)rng_below(&r, (uint64_t)1 << (7 + rng_below(&r, 15)));
 			unsigned len;
 
 			if (cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000))
@@ -346,7 +375,8 @@ static void test_utf8_valid(void)
 			i += len;
 		}
 		n = i;
-		for (uint64_t k = rng_below(&r, 3); n && k; k--) /* ... with up to two bytes spoilt */
+		for (uint64_t k = rng_below(&r, 3); n && k;
+		     k--) /* ... with up to two bytes spoilt */
 			s[rng_below(&r, n)] = bytes[rng_below(&r, sizeof bytes)];
 		want = plain_valid(s, n);
 		scalar &= utf8_valid_scalar((struct str){ (char *)s, n }) == want;
@@ -378,12 +408,15 @@ static void test_utf8(void)
 	}
 	OK(good, "every scalar value there and back");
 	OK(utf8_get(cut_off, cut_off + 3, &len) == UTF8_BAD && len == 2, "a maximal bad subpart");
-	OK(utf8_get(surrogate, surrogate + 3, &len) == UTF8_BAD && len == 1, "a surrogate is three");
+	OK(utf8_get(surrogate, surrogate + 3, &len) == UTF8_BAD && len == 1,
+	   "a surrogate is three");
 	OK(utf8_count(STR("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80")) == 4, "count");
 	OK(utf8_border(STR("a\xe2\x82\xac"), 3) == 1 && utf8_border(STR("a\xe2\x82\xac"), 4) == 4 &&
 		   utf8_border(STR("abc"), 2) == 2,
 	   "border");
-	OK(utf8_whole(STR("a\x80")) == 2 && utf8_whole(STR("\xff")) == 1 && utf8_whole(STR("")) == 0, "whole cuts no more");
+	OK(utf8_whole(STR("a\x80")) == 2 && utf8_whole(STR("\xff")) == 1 &&
+		   utf8_whole(STR("")) == 0,
+	   "whole cuts no more");
 	test_utf8_valid();
 }
 

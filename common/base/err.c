@@ -93,7 +93,9 @@ int err_sys(struct err *e, enum err_code code, int errnum, const char *fmt, ...)
 	vset(e, errnum == ENOMEM ? ERR_NOMEM : code, fmt, ap);
 	va_end(ap);
 	n = strlen(e->text);
-	/* GNU strerror_r: returns the text, which may lie elsewhere; thread-safe, unlike strerror */
+	/*
+	 * GNU strerror_r: returns the text, which may lie elsewhere; thread-safe, unlike strerror
+	 */
 	cut(e->text + n, sizeof e->text - n,
 	    snprintf(e->text + n, sizeof e->text - n, ": %s", strerror_r(errnum, why, sizeof why)));
 	e->sys = errnum;

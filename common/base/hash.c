@@ -70,7 +70,9 @@ static uint64_t load32(const unsigned char *p)
 	return le32toh(v);
 }
 
-/* Both halves of the 128-bit product, folded: each bit of the operands reaches all of the result. */
+/*
+ * Both halves of the 128-bit product, folded: each bit of the operands reaches all of the result.
+ */
 static uint64_t fold(uint64_t a, uint64_t b)
 {
 	unsigned __int128 p = (unsigned __int128)a * b;
@@ -79,8 +81,9 @@ static uint64_t fold(uint64_t a, uint64_t b)
 }
 
 /*
- * 16 bytes a step: h' = fold(a ^ K1, b ^ h). What is left (0 to 16 bytes) is read as two words that may overlap and
- * the length goes in last, so that texts that differ only in length differ. K1..K3: digits of pi behind the point.
+ * 16 bytes a step: h' = fold(a ^ K1, b ^ h). What is left (0 to 16 bytes) is read as two words that
+ * may overlap and the length goes in last, so that texts that differ only in length differ. K1..K3:
+ * digits of pi behind the point.
  */
 #define K1 0x243f6a8885a308d3u
 #define K2 0x13198a2e03707345u
@@ -107,7 +110,8 @@ uint64_t hash64(const void *data, size_t n, uint64_t seed)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, const unsigned char *p, size_t n)
+__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, const unsigned char *p,
+							       size_t n)
 {
 	uint64_t c = crc;
 

@@ -32,8 +32,8 @@ static struct map_slot *find(struct map_slot *slots, size_t cap, struct str key,
 
 static int grow(struct map *m, size_t cap, struct err *e)
 {
-	struct map_slot *slots = cap <= SIZE_MAX / 2 / sizeof *slots ? calloc(cap, sizeof *slots) :
-								       NULL;
+	struct map_slot *slots =
+		cap <= SIZE_MAX / 2 / sizeof *slots ? calloc(cap, sizeof *slots) : NULL;
 
 	if (!slots)
 		return err_nomem(e);

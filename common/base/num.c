@@ -1,7 +1,8 @@
 /*
- * num: text to numbers. Decimal to binary as in Lemire: Number parsing at a gigabyte per second, 2021, but with an error
- * interval in place of case distinctions: w 10^k lies in [P, P + w) for the product P of w with a table of powers
- * that are cut off at 128 bits. Where both ends round alike, that is the answer; else big integers decide.
+ * num: text to numbers. Decimal to binary as in Lemire: Number parsing at a gigabyte per second,
+ * 2021, but with an error interval in place of case distinctions: w 10^k lies in [P, P + w) for the
+ * product P of w with a table of powers that are cut off at 128 bits. Where both ends round alike,
+ * that is the answer; else big integers decide.
  */
 #include "config.h"
 #include "base/num.h"
@@ -43,7 +44,8 @@ int num_u64(uint64_t *out, struct str s, uint64_t min, uint64_t max, struct err 
 			       s.n && *s.p == '-' ? " of 0 or more" : "");
 	if (over || v < min || v > max) {
 		if (max == UINT64_MAX && !over)
-			return err_set(e, ERR_INVALID_FIELD, "%.*s is less than %ju", SHOWN(s), (uintmax_t)min);
+			return err_set(e, ERR_INVALID_FIELD, "%.*s is less than %ju", SHOWN(s),
+				       (uintmax_t)min);
 		return err_set(e, ERR_INVALID_FIELD, "%.*s is not between %ju and %ju", SHOWN(s),
 			       (uintmax_t)min, (uintmax_t)max);
 	}
@@ -70,12 +72,15 @@ int num_i64(int64_t *out, struct str s, int64_t min, int64_t max, struct err *e)
 
 /* ---- scanning a decimal ---------------------------------------------------------------------- */
 
-/* A decimal: w 10^e10 where at most 19 digits matter; with `cut`, between that and (w + 1) 10^e10. */
+/*
+ * A decimal: w 10^e10 where at most 19 digits matter; with `cut`, between that and (w + 1) 10^e10.
+ */
 struct decimal {
 	uint64_t w;
 	int64_t e10;
 	bool neg, cut;
-	struct str digits; /* the digits as written, with a point perhaps, from the first that is not 0 */
+	struct str digits; /* the digits as written, with a point perhaps, from the first that is
+			      not 0 */
 };
 
 /* Eight digits at once. Source of the trick: Lemire, Quickly parsing eight digits, 2018. */
@@ -91,7 +96,8 @@ static bool eight(uint64_t *w, const char *p)
 		return false;
 	v -= 0x3030303030303030u;
 	v = v * 10 + (v >> 8);
-	v = ((v & 0x000000ff000000ffu) * 0x000f424000000064u + (v >> 16 & 0x000000ff000000ffu) * 0x0000271000000001u) >>
+	v = ((v & 0x000000ff000000ffu) * 0x000f424000000064u +
+	     (v >> 16 & 0x000000ff000000ffu) * 0x0000271000000001u) >>
 	    32;
 	*w = *w * 100000000 + v;
 	return true;
@@ -106,7 +112,9 @@ static const char *run_of_digits(uint64_t *w, const char *p, const char *end)
 	return p;
 }
 
-/* More than 19 digits: take the first 19 that count, remember whether anything but zeros was left. */
+/*
+ * More than 19 digits: take the first 19 that count, remember whether anything but zeros was left.
+ */
 static void scan_long(struct decimal *d, struct str digits)
 {
 	size_t taken = 0;
@@ -179,10 +187,11 @@ struct format {
 static const struct format binary64 = { 53, -1022, 1023 }, binary32 = { 24, -126, 127 };
 
 /*
- * Bits of the number nearest to (hi 2^64 + mid + something in [0, 1) that is 0 unless `sticky`) 2^e, hi >= 2^62;
- * with `down`, of the largest that is not above it.
+ * Bits of the number nearest to (hi 2^64 + mid + something in [0, 1) that is 0 unless `sticky`)
+ * 2^e, hi >= 2^62; with `down`, of the largest that is not above it.
  */
-static uint64_t round_bits(const struct format *f, uint64_t hi, uint64_t mid, bool sticky, int e, bool down)
+static uint64_t round_bits(const struct format *f, uint64_t hi, uint64_t mid, bool sticky, int e,
+			   bool down)
 {
 	int lead, shift = 64 - f->mant;
 	uint64_t kept, rest, half;
@@ -216,14 +225,15 @@ static uint64_t end_of(const struct format *f, uint64_t w, int k, bool upper, bo
 	int lz = __builtin_clzll(w);
 	uint64_t norm = w << lz;
 	const uint64_t *t = pow10_128[k - POW10_FIRST];
-	unsigned __int128 low = (unsigned __int128)norm * t[1], high = (unsigned __int128)norm * t[0];
+	unsigned __int128 low = (unsigned __int128)norm * t[1],
+			  high = (unsigned __int128)norm * t[0];
 	uint64_t rest = (uint64_t)low;
 
 	high += (uint64_t)(low >> 64);
 	if (upper && __builtin_add_overflow(rest, norm - 1, &rest))
 		high++;
-	return round_bits(f, (uint64_t)(high >> 64), (uint64_t)high, upper || rest, num_log2_pow10(k) - 127 - lz + 64,
-			  down);
+	return round_bits(f, (uint64_t)(high >> 64), (uint64_t)high, upper || rest,
+			  num_log2_pow10(k) - 127 - lz + 64, down);
 }
 
 /* ---- big integers ---------------------------------------------------------------------------- */
@@ -312,7 +322,8 @@ static void big_digits(struct big *b, int64_t *e10, const struct decimal *d)
 /* The lower neighbour is known: compare the decimal with the middle between it and the next. */
 static uint64_t decide(const struct format *f, const struct decimal *d)
 {
-	uint64_t bits = end_of(f, d->w, (int)d->e10, false, true), hidden = (uint64_t)1 << (f->mant - 1);
+	uint64_t bits = end_of(f, d->w, (int)d->e10, false, true),
+		 hidden = (uint64_t)1 << (f->mant - 1);
 	int exp = (int)(bits >> (f->mant - 1)), c;
 	struct big dec, mid = { .n = 0 };
 	int64_t e10, e2 = f->emin - f->mant;
@@ -337,7 +348,8 @@ static uint64_t to_bits(const struct format *f, const struct decimal *d)
 {
 	uint64_t lower, upper;
 
-	if (!d->w || d->e10 < POW10_FIRST) /* under 1.9e19 1e-343, less than half the least number */
+	if (!d->w ||
+	    d->e10 < POW10_FIRST) /* under 1.9e19 1e-343, less than half the least number */
 		return 0;
 	if (d->e10 > 308)
 		return (uint64_t)(f->emax - f->emin + 2) << (f->mant - 1);
@@ -348,9 +360,12 @@ static uint64_t to_bits(const struct format *f, const struct decimal *d)
 	return lower == upper ? lower : decide(f, d);
 }
 
-static const double pow10_f64[] = { 1e0,  1e1,	1e2,  1e3,  1e4,  1e5,	1e6,  1e7,  1e8,  1e9,	1e10, 1e11,
-				    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
-static const float pow10_f32[] = { 1e0f, 1e1f, 1e2f, 1e3f, 1e4f, 1e5f, 1e6f, 1e7f, 1e8f, 1e9f, 1e10f };
+static const double pow10_f64[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+				    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+				    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+static const float pow10_f32[] = {
+	1e0f, 1e1f, 1e2f, 1e3f, 1e4f, 1e5f, 1e6f, 1e7f, 1e8f, 1e9f, 1e10f
+};
 
 static double to_f64(const struct decimal *d)
 {
@@ -410,7 +425,8 @@ int num_f64(double *out, struct str s, double min, double max, struct err *e)
 		if (isinf(min) || isinf(max))
 			return err_set(e, ERR_INVALID_FIELD, "%.*s is %s than %s", SHOWN(s),
 				       v < min ? "less" : "more", v < min ? lo : hi);
-		return err_set(e, ERR_INVALID_FIELD, "%.*s is not between %s and %s", SHOWN(s), lo, hi);
+		return err_set(e, ERR_INVALID_FIELD, "%.*s is not between %s and %s", SHOWN(s), lo,
+			       hi);
 	}
 	*out = v;
 	return 0;

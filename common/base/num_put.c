@@ -1,6 +1,7 @@
 /*
- * num_put: numbers to text. Shortest decimals after Raffaello Giulietti: The Schubfach way to render doubles, 2020: of the
- * decimals in the interval that rounds to the number, the shortest, and of those the nearest.
+ * num_put: numbers to text. Shortest decimals after Raffaello Giulietti: The Schubfach way to
+ * render doubles, 2020: of the decimals in the interval that rounds to the number, the shortest,
+ * and of those the nearest.
  */
 #include "config.h"
 #include "base/num.h"
@@ -41,7 +42,8 @@ size_t num_put_i64(char out[NUM_BUF], int64_t v)
 	return put_i64(out, v);
 }
 
-/* floor(x g 2^-128) with a last bit that is also set when anything was cut off ("round to odd", section 9). */
+/* floor(x g 2^-128) with a last bit that is also set when anything was cut off ("round to odd",
+ * section 9). */
 static uint64_t scaled(uint64_t g_hi, uint64_t g_lo, uint64_t x)
 {
 	unsigned __int128 low = (unsigned __int128)g_lo * x, high = (unsigned __int128)g_hi * x;
@@ -50,7 +52,8 @@ static uint64_t scaled(uint64_t g_hi, uint64_t g_lo, uint64_t x)
 	return (uint64_t)(high >> 64) | ((uint64_t)high > 1);
 }
 
-/* The shortest decimal digits 10^*k that reads back as c 2^q; `edge`: the neighbour below is half as far. */
+/* The shortest decimal digits 10^*k that reads back as c 2^q; `edge`: the neighbour below is half
+ * as far. */
 static uint64_t shortest(int *k, uint64_t c, int q, bool edge)
 {
 	/* floor(log10(2^q)), or of 3/4 2^q: figures of section 8.3, scaled by 2^22 */

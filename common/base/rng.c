@@ -1,4 +1,5 @@
-/* rng: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3; SC 2011). */
+/* rng: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3; SC
+ * 2011). */
 #include "config.h"
 #include "base/rng.h"
 #include <math.h>
@@ -50,7 +51,8 @@ double rng_f64(struct rng *r)
 
 uint64_t rng_below(struct rng *r, uint64_t n)
 {
-	/* Lemire: Fast random integer generation in an interval, 2019: reject the low products under 2^64 mod n */
+	/* Lemire: Fast random integer generation in an interval, 2019: reject the low products
+	 * under 2^64 mod n */
 	unsigned __int128 p = (unsigned __int128)rng_next(r) * n;
 
 	if ((uint64_t)p < n) {

@@ -22,7 +22,9 @@ int64_t time_unix_s(void)
 	return t.tv_sec;
 }
 
-/* Both after Howard Hinnant: chrono-compatible low-level date algorithms; years begin on 1 March. */
+/*
+ * Both after Howard Hinnant: chrono-compatible low-level date algorithms; years begin on 1 March.
+ */
 int64_t time_days_from_civil(int64_t y, unsigned m, unsigned d)
 {
 	int64_t era;
@@ -59,10 +61,12 @@ size_t time_put_rfc3339(char out[32], int64_t unix_s)
 	}
 	time_civil_from_days(days, &y, &m, &d);
 	if (y < 0 || y > 9999) { /* RFC 3339 has no word for it: the nearest that there is */
-		n = snprintf(out, 32, "%s", y < 0 ? "0000-01-01T00:00:00Z" : "9999-12-31T23:59:59Z");
+		n = snprintf(out, 32, "%s",
+			     y < 0 ? "0000-01-01T00:00:00Z" : "9999-12-31T23:59:59Z");
 	} else {
-		n = snprintf(out, 32, "%04u-%02u-%02uT%02u:%02u:%02uZ", (unsigned)y % 10000, m % 100, d % 100,
-			     (unsigned)s / 3600 % 100, (unsigned)s / 60 % 60, (unsigned)s % 60);
+		n = snprintf(out, 32, "%04u-%02u-%02uT%02u:%02u:%02uZ", (unsigned)y % 10000,
+			     m % 100, d % 100, (unsigned)s / 3600 % 100, (unsigned)s / 60 % 60,
+			     (unsigned)s % 60);
 	}
 	return (size_t)n;
 }
@@ -95,7 +99,8 @@ static bool date(int64_t *days, struct str *s)
 	static const unsigned char length[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
 	unsigned y, m, d;
 
-	if (!digits(&y, s, 4) || !one_of(s, "-") || !digits(&m, s, 2) || !one_of(s, "-") || !digits(&d, s, 2))
+	if (!digits(&y, s, 4) || !one_of(s, "-") || !digits(&m, s, 2) || !one_of(s, "-") ||
+	    !digits(&d, s, 2))
 		return false;
 	if (m < 1 || m > 12 || d < 1)
 		return false;
@@ -111,7 +116,8 @@ static bool clock_time(int64_t *out, struct str *s)
 	unsigned h, m, sec, oh = 0, om = 0, skip;
 	bool west;
 
-	if (!digits(&h, s, 2) || !one_of(s, ":") || !digits(&m, s, 2) || !one_of(s, ":") || !digits(&sec, s, 2))
+	if (!digits(&h, s, 2) || !one_of(s, ":") || !digits(&m, s, 2) || !one_of(s, ":") ||
+	    !digits(&sec, s, 2))
 		return false;
 	if (h > 23 || m > 59 || sec > 60) /* 60: a leap second */
 		return false;
@@ -123,8 +129,8 @@ static bool clock_time(int64_t *out, struct str *s)
 	}
 	if (!one_of(s, "Zz")) {
 		west = s->n && *s->p == '-';
-		if (!one_of(s, "+-") || !digits(&oh, s, 2) || !one_of(s, ":") || !digits(&om, s, 2) || oh > 23 ||
-		    om > 59)
+		if (!one_of(s, "+-") || !digits(&oh, s, 2) || !one_of(s, ":") ||
+		    !digits(&om, s, 2) || oh > 23 || om > 59)
 			return false;
 		*out = (int64_t)oh * 3600 + (int64_t)om * 60;
 		*out = west ? *out : -*out;
@@ -140,7 +146,8 @@ int time_parse(int64_t *out, struct str s, struct err *e)
 	struct str left = s;
 	int64_t days, sec = 0;
 
-	if (!date(&days, &left) || (left.n && (!one_of(&left, "Tt ") || !clock_time(&sec, &left))) || left.n)
+	if (!date(&days, &left) ||
+	    (left.n && (!one_of(&left, "Tt ") || !clock_time(&sec, &left))) || left.n)
 		return err_set(e, ERR_INVALID_FIELD,
 			       "no date or time: '%.*s' (2026-01-31 or 2026-01-31T23:59:59Z)",
 			       (int)(s.n < 64 ? s.n : 64), s.p ? s.p : "");

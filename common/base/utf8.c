@@ -1,6 +1,7 @@
 /*
- * utf8: strict UTF-8. Validation classifies pairs of neighbouring bytes by three table look-ups of 16 entries, 32 bytes
- * at a time (Keiser, Lemire: Validating UTF-8 in less than one instruction per byte, 2021), with a scalar twin.
+ * utf8: strict UTF-8. Validation classifies pairs of neighbouring bytes by three table look-ups of
+ * 16 entries, 32 bytes at a time (Keiser, Lemire: Validating UTF-8 in less than one instruction per
+ * byte, 2021), with a scalar twin.
  */
 #include "config.h"
 #include "base/utf8.h"
@@ -23,7 +24,7 @@ uint32_t utf8_get(const char *p, const char *end, unsigned *len)
 	if (c < 0xc2 || c > 0xf4)
 		return UTF8_BAD;
 	want = c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-	/* the second byte rules out overlong forms, surrogates and what is over U+10FFFF: RFC 3629, section 4 */
+	/* the second byte rules out overlong forms, surrogates, over U+10FFFF: RFC 3629, section 4 */
 	if (c == 0xe0)
 		lo = 0xa0;
 	else if (c == 0xed)
@@ -105,7 +106,8 @@ size_t utf8_valid_scalar(struct str s)
 static const unsigned char first_high[16] = {
 	TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG,
 	TWO_CONTS, TWO_CONTS, TWO_CONTS, TWO_CONTS,
-	TOO_SHORT | OVERLONG_2, TOO_SHORT, TOO_SHORT | OVERLONG_3 | SURROGATE, TOO_SHORT | TOO_LARGE | OVERLONG_4
+	TOO_SHORT | OVERLONG_2, TOO_SHORT, TOO_SHORT | OVERLONG_3 | SURROGATE,
+	TOO_SHORT | TOO_LARGE | OVERLONG_4
 };
 static const unsigned char first_low[16] = {
 	CARRY | OVERLONG_2 | OVERLONG_3 | OVERLONG_4, CARRY | OVERLONG_2, CARRY, CARRY,
@@ -153,8 +155,9 @@ __attribute__((target("avx2"))) static size_t blocks_avx2(const char *p, size_t 
 			_mm256_and_si256(_mm256_shuffle_epi8(t1, h1),
 					 _mm256_shuffle_epi8(t2, _mm256_and_si256(prev1, low))),
 			_mm256_shuffle_epi8(t3, h2));
-		/* third and fourth bytes must be, and alone may be, a continuation after a continuation */
-		__m256i third = _mm256_subs_epu8(prev2, lead3), fourth = _mm256_subs_epu8(prev3, lead4);
+		/* third and fourth bytes, and no others, are a continuation after another */
+		__m256i third = _mm256_subs_epu8(prev2, lead3);
+		__m256i fourth = _mm256_subs_epu8(prev3, lead4);
 		__m256i must = _mm256_and_si256(_mm256_or_si256(third, fourth), high);
 
 		bad = _mm256_xor_si256(bad, must);
@@ -171,7 +174,7 @@ size_t utf8_valid_avx2(struct str s)
 #if defined(__x86_64__)
 	size_t i = blocks_avx2(s.p, s.n), back = 0;
 
-	/* up to three bytes of an open character stand before the block in which something is wrong */
+	/* up to three bytes of an open character stand before the block that is wrong */
 	while (back < 3 && back < i && ((unsigned char)s.p[i - back - 1] & 0xc0) == 0x80)
 		back++;
 	if (back < i && (unsigned char)s.p[i - back - 1] >= 0xc0)

@@ -5,9 +5,11 @@
 #include <signal.h>
 #include <unistd.h>
 
-#define COMMON(l, nm, m, hlp) \
-	{ .kind = CLI_K_FLAG, .letter = l, .name = nm, .help = hlp, .offset = offsetof(struct cli_state, m), \
-	  .given = CLI_NOT_KEPT }
+#define COMMON(l, nm, m, hlp)                                                                      \
+	{                                                                                          \
+		.kind = CLI_K_FLAG, .letter = l, .name = nm, .help = hlp,                          \
+		.offset = offsetof(struct cli_state, m), .given = CLI_NOT_KEPT                     \
+	}
 const struct cli_opt cli_common[] = {
 	COMMON('q', "quiet", quiet, "only errors on standard error"),
 	COMMON('v', "verbose", verbose, "say what is done; twice: say more"),
@@ -15,7 +17,10 @@ const struct cli_opt cli_common[] = {
 	COMMON('h', "help", help, "this text"),
 	COMMON(0, "version", version, "version and licence; with -v also how it was built"),
 	COMMON(0, "dump-options", dump, NULL),
-	{ .kind = CLI_K_STR, .name = "completion", .arg = "bash|zsh|fish", .offset = offsetof(struct cli_state, completion),
+	{ .kind = CLI_K_STR,
+	  .name = "completion",
+	  .arg = "bash|zsh|fish",
+	  .offset = offsetof(struct cli_state, completion),
 	  .given = CLI_NOT_KEPT },
 	CLI_END
 };
@@ -111,7 +116,8 @@ int cli_need_input(struct cli *c)
 	cli_progress_stop(c);
 	buf_init(&b, 1 << 16);
 	cli_put_usage(&b, c);
-	buf_addf(&b, "Nothing to read: name files, or use a pipe. Try '%s --help'.\n", c->state->tool);
+	buf_addf(&b, "Nothing to read: name files, or use a pipe. Try '%s --help'.\n",
+		 c->state->tool);
 	if (!buf_check(&b, &ignored))
 		os_write_all(STDERR_FILENO, b.p, b.n, &ignored);
 	buf_release(&b);
@@ -126,14 +132,15 @@ static void report_tally(const struct cli *c)
 
 	for (int i = 0; i < ERR_N_CODES; i++)
 		if (t->codes[i] && err_name((enum err_code)i))
-			cli_warn(c, "%ju record%s: %s: %s", (uintmax_t)t->codes[i], t->codes[i] == 1 ? "" : "s",
-				 err_name((enum err_code)i), t->first[i]);
+			cli_warn(c, "%ju record%s: %s: %s", (uintmax_t)t->codes[i],
+				 t->codes[i] == 1 ? "" : "s", err_name((enum err_code)i),
+				 t->first[i]);
 	if (t->passed)
 		cli_warn(c, "%ju record%s came with an error and passed on", (uintmax_t)t->passed,
 			 t->passed == 1 ? " that" : "s that");
 	if (t->in || t->skipped)
-		cli_info(c, "%ju read, %ju written, %ju in error, %ju found done", (uintmax_t)t->in, (uintmax_t)t->out,
-			 (uintmax_t)t->failed, (uintmax_t)t->skipped);
+		cli_info(c, "%ju read, %ju written, %ju in error, %ju found done", (uintmax_t)t->in,
+			 (uintmax_t)t->out, (uintmax_t)t->failed, (uintmax_t)t->skipped);
 }
 
 /* A full disk may show only now. */
@@ -174,7 +181,8 @@ int cli_finish(struct cli *c, const struct err *e)
 		e = &at_close;
 	if (e && e->code == ERR_SIGNAL)
 		sig = e->sys;
-	else if (e && e->code == ERR_WRITE && e->sys == EPIPE) /* the reader is gone, which is its right */
+	else if (e && e->code == ERR_WRITE &&
+		 e->sys == EPIPE) /* the reader is gone, which is its right */
 		sig = SIGPIPE;
 	else if (e)
 		report(c, e);

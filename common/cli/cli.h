@@ -10,12 +10,13 @@
  *           return cli_finish(&c, failed ? &e : NULL);
  *   }
  *
- * Progress is drawn by a thread of its own that reads c->tally (in, out, failed, skipped, tokens, total_hint): a tool only
- * keeps the tally current and the struct cli in place. At a terminal a bar after 1 s, at most 5 times a second, gone
- * before any message; with --progress and no terminal a plain line every 10 s.
+ * Progress is drawn by a thread of its own that reads c->tally (out, failed, skipped, tokens,
+ * total_hint): a tool only keeps the tally current and the struct cli in place. At a terminal a bar
+ * after 1 s, at most 5 times a second, gone before any message; with --progress and no terminal a
+ * plain line every 10 s.
  *
- * Hidden options of every tool: --dump-options (the table as JSON), --completion bash|zsh|fish. LLMU_LOG=json in the
- * environment makes each message one JSON object {ts, tool, pid, level, msg}.
+ * Hidden options of every tool: --dump-options (the table as JSON), --completion bash|zsh|fish.
+ * LLMU_LOG=json in the environment makes each message one JSON object {ts, tool, pid, level, msg}.
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H

@@ -1,5 +1,6 @@
 /*
- * cli_complete: completion scripts for bash, zsh and fish, from the table. What an argument's name stands for:
+ * cli_complete: completion scripts for bash, zsh and fish, from the table. What an argument's name
+ * stands for:
  *
  *   a|b|c  those words       MODEL  names of the registry, or a file
  *   DIR    folders           FILE, DB, BOOK and whatever ends in FILE or begins with FILE: files
@@ -53,7 +54,8 @@ static void put_word_list(struct buf *b, const char *bars)
 	}
 }
 
-/* Text inside '…' of a shell: a quote ends, escapes and begins again. `more` are escaped by a backslash. */
+/* Text inside '…' of a shell: a quote ends, escapes and begins again. `more` are escaped by a
+ * backslash. */
 static void put_quoted(struct buf *b, const char *text, const char *more, const char *quote)
 {
 	for (; *text; text++) {
@@ -101,9 +103,13 @@ static void bash_arguments(struct script *s)
 			put_word_list(s->b, o->arg);
 			buf_addz(s->b, "' -- \"$cur\"); ");
 		} else if (k == MODELS) {
-			buf_addf(s->b, "mapfile -t COMPREPLY < <(compgen -f -W \"$(%s 2>/dev/null)\" -- \"$cur\"); ", s->models);
+			buf_addf(s->b,
+				 "mapfile -t COMPREPLY < <(compgen -f -W \"$(%s 2>/dev/null)\" -- "
+				 "\"$cur\"); ",
+				 s->models);
 		} else if (k != FREE) {
-			buf_addf(s->b, "mapfile -t COMPREPLY < <(compgen -%c -- \"$cur\"); ", k == DIRS ? 'd' : 'f');
+			buf_addf(s->b, "mapfile -t COMPREPLY < <(compgen -%c -- \"$cur\"); ",
+				 k == DIRS ? 'd' : 'f');
 		}
 		buf_addz(s->b, "return ;;\n");
 	}
@@ -115,7 +121,8 @@ static void put_bash(struct script *s)
 	const struct cli_verb *verbs = s->c->prog->verbs, *v;
 
 	buf_addf(s->b, "# bash completion for %s\n_%s()\n{\n", s->tool, s->func);
-	buf_addz(s->b, "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} names verb= word\n"
+	buf_addz(s->b, "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} "
+		       "names verb= word\n"
 		       "\tCOMPREPLY=()\n"
 		       "\t# --name=value arrives as three words\n"
 		       "\tif [[ $cur == = ]]; then cur=\n"
@@ -126,7 +133,8 @@ static void put_bash(struct script *s)
 	bash_names(s, NULL, false);
 	buf_addz(s->b, "'\n");
 	if (verbs) {
-		buf_addz(s->b, "\tfor word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n\t\tcase $word in\n");
+		buf_addz(s->b, "\tfor word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n\t\tcase "
+			       "$word in\n");
 		for (v = verbs; v->name; v++) {
 			if (strchr(v->name, ' '))
 				continue;
@@ -139,17 +147,20 @@ static void put_bash(struct script *s)
 
 			if (!gap)
 				continue;
-			buf_addf(s->b, "\t\t%.*s) verb=${verb:-$word}; names+='", (int)(gap - v->name), v->name);
+			buf_addf(s->b, "\t\t%.*s) verb=${verb:-$word}; names+='",
+				 (int)(gap - v->name), v->name);
 			bash_names(s, v->name, true);
 			buf_addz(s->b, "'; ;;&\n");
 		}
 		buf_addz(s->b, "\t\tesac\n\tdone\n");
 	}
-	buf_addz(s->b, "\tif [[ $cur == -* ]]; then mapfile -t COMPREPLY < <(compgen -W \"$names\" -- \"$cur\")\n");
+	buf_addz(s->b, "\tif [[ $cur == -* ]]; then mapfile -t COMPREPLY < <(compgen -W \"$names\" "
+		       "-- \"$cur\")\n");
 	if (verbs) {
 		buf_addz(s->b, "\telif [[ -z $verb ]]; then mapfile -t COMPREPLY < <(compgen -W '");
 		for (v = verbs; v->name; v++)
-			buf_addf(s->b, "%s%.*s", v == verbs ? "" : " ", (int)strcspn(v->name, " "), v->name);
+			buf_addf(s->b, "%s%.*s", v == verbs ? "" : " ", (int)strcspn(v->name, " "),
+				 v->name);
 		buf_addz(s->b, "' -- \"$cur\")\n");
 	}
 	buf_addf(s->b, "\tfi\n}\ncomplete -o bashdefault -o default -F _%s %s\n", s->func, s->tool);
@@ -163,7 +174,8 @@ static void zsh_option(struct script *s, const struct cli_opt *o)
 
 	buf_addz(s->b, o->kind == CLI_K_LIST ? "\t\t'*'" : "\t\t"); /* a star: may be repeated */
 	if (o->letter)
-		buf_addf(s->b, "{-%c%s,--%s%s}", o->letter, k == NONE ? "" : "+", o->name, k == NONE ? "" : "=");
+		buf_addf(s->b, "{-%c%s,--%s%s}", o->letter, k == NONE ? "" : "+", o->name,
+			 k == NONE ? "" : "=");
 	else
 		buf_addf(s->b, "--%s%s", o->name, k == NONE ? "" : "=");
 	buf_addz(s->b, "'[");
@@ -205,19 +217,22 @@ static void put_zsh(struct script *s)
 	const struct cli_verb *verbs = s->c->prog->verbs, *v;
 
 	buf_addf(s->b, "#compdef %s\n", s->tool);
-	buf_addf(s->b, "_%s_models() {\n\tlocal -a names\n\tnames=(${(f)\"$(%s 2>/dev/null)\"})\n"
-		       "\t(( $#names )) && compadd -a names\n\t_files\n}\n",
+	buf_addf(s->b,
+		 "_%s_models() {\n\tlocal -a names\n\tnames=(${(f)\"$(%s 2>/dev/null)\"})\n"
+		 "\t(( $#names )) && compadd -a names\n\t_files\n}\n",
 		 s->func, s->models);
 	buf_addf(s->b, "_%s() {\n\tlocal -a options\n\toptions=(\n", s->func);
 	zsh_options(s, NULL, false);
 	buf_addz(s->b, "\t)\n");
 	if (!verbs) {
-		buf_addf(s->b, "\t_arguments -s -S $options '*:file:_files'\n}\n_%s \"$@\"\n", s->func);
+		buf_addf(s->b, "\t_arguments -s -S $options '*:file:_files'\n}\n_%s \"$@\"\n",
+			 s->func);
 		return;
 	}
 	buf_addz(s->b, "\tcase \"$words[2] $words[3]\" in\n");
 	for (v = verbs; v->name; v++) {
-		buf_addf(s->b, "\t'%s'%s) options+=(\n", v->name, strchr(v->name, ' ') ? "" : "\\ *");
+		buf_addf(s->b, "\t'%s'%s) options+=(\n", v->name,
+			 strchr(v->name, ' ') ? "" : "\\ *");
 		zsh_options(s, v->name, true);
 		buf_addz(s->b, "\t\t) ;;\n");
 	}
@@ -269,8 +284,8 @@ static void fish_option(struct script *s, const struct cli_opt *o)
 		buf_addz(s->b, " -x -a '(__fish_complete_directories)'");
 		break;
 	case MODELS:
-		buf_addf(s->b, " -r -F -a '(command -q %.*s; and %s 2>/dev/null)'", (int)strcspn(s->models, " "), s->models,
-			 s->models);
+		buf_addf(s->b, " -r -F -a '(command -q %.*s; and %s 2>/dev/null)'",
+			 (int)strcspn(s->models, " "), s->models, s->models);
 		break;
 	}
 	buf_addz(s->b, " -d '");
@@ -283,8 +298,8 @@ static void put_fish(struct script *s)
 	const struct cli_rows *rows = &s->c->state->rows;
 
 	for (const struct cli_verb *v = s->c->prog->verbs; v && v->name; v++) {
-		buf_addf(s->b, "complete -c %s -n '__fish_use_subcommand' -f -a '%.*s' -d '", s->tool,
-			 (int)strcspn(v->name, " "), v->name);
+		buf_addf(s->b, "complete -c %s -n '__fish_use_subcommand' -f -a '%.*s' -d '",
+			 s->tool, (int)strcspn(v->name, " "), v->name);
 		put_quoted(s->b, v->help ? v->help : "", "\\", "\\'");
 		buf_addz(s->b, "'\n");
 	}
@@ -302,8 +317,8 @@ int cli_put_completion(struct buf *b, const struct cli *c, const char *shell, st
 	for (i = 0; s.tool[i] && i + 1 < sizeof s.func; i++)
 		s.func[i] = isalnum((unsigned char)s.tool[i]) ? s.tool[i] : '_';
 	/* renamed by --program-prefix or -suffix: so is llm-model */
-	snprintf(s.models, sizeof s.models, "%.*sllm-model%s list --names", at ? (int)(at - s.tool) : 0, s.tool,
-		 at ? at + strlen(name) : "");
+	snprintf(s.models, sizeof s.models, "%.*sllm-model%s list --names",
+		 at ? (int)(at - s.tool) : 0, s.tool, at ? at + strlen(name) : "");
 	if (!strcmp(shell, "bash"))
 		put_bash(&s);
 	else if (!strcmp(shell, "zsh"))
@@ -311,6 +326,7 @@ int cli_put_completion(struct buf *b, const struct cli *c, const char *shell, st
 	else if (!strcmp(shell, "fish"))
 		put_fish(&s);
 	else
-		return err_set(e, ERR_USAGE, "option '--completion': '%s' is none of bash, zsh, fish", shell);
+		return err_set(e, ERR_USAGE,
+			       "option '--completion': '%s' is none of bash, zsh, fish", shell);
 	return 0;
 }

@@ -62,7 +62,8 @@ void cli_put_usage(struct buf *b, const struct cli *c)
 		buf_addf(b, "%s ", c->verb->name);
 	else if (p->verbs)
 		operands = "COMMAND [OPERAND...]";
-	buf_addf(b, "[OPTION...]%s%s\n", operands && *operands ? " " : "", operands ? operands : "");
+	buf_addf(b, "[OPTION...]%s%s\n", operands && *operands ? " " : "",
+		 operands ? operands : "");
 }
 
 static void put_sentence(struct buf *b, const char *text)
@@ -89,7 +90,8 @@ void cli_put_help(struct buf *b, const struct cli *c)
 	if (p->verbs && !c->verb) {
 		buf_addz(b, "\nCommands:\n");
 		for (const struct cli_verb *v = p->verbs; v->name; v++) {
-			snprintf(left, sizeof left, "  %s %s", v->name, v->operands ? v->operands : "");
+			snprintf(left, sizeof left, "  %s %s", v->name,
+				 v->operands ? v->operands : "");
 			put_row(b, left, v->help);
 		}
 	}
@@ -98,7 +100,8 @@ void cli_put_help(struct buf *b, const struct cli *c)
 		const struct cli_opt *o = rows->v[i];
 		bool last = i + 1 == rows->own || rows->v[i + 1]->kind == CLI_K_HEAD;
 
-		if (o->kind == CLI_K_HEAD && !last) /* a heading with nothing under it for this verb is left out */
+		if (o->kind == CLI_K_HEAD &&
+		    !last) /* a heading with nothing under it for this verb is left out */
 			buf_addf(b, "%s\n", o->help);
 		else if (o->kind != CLI_K_HEAD && o->help)
 			put_option(b, o);
@@ -114,8 +117,10 @@ void cli_put_help(struct buf *b, const struct cli *c)
 
 void cli_put_version(struct buf *b, const struct cli *c)
 {
-	buf_addf(b, "%s (%s) %s\nCopyright (c) 2026 The llm-utils authors. MIT licence, no warranty.\n", c->state->tool,
-		 PACKAGE_NAME, PACKAGE_VERSION);
+	buf_addf(
+		b,
+		"%s (%s) %s\nCopyright (c) 2026 The llm-utils authors. MIT licence, no warranty.\n",
+		c->state->tool, PACKAGE_NAME, PACKAGE_VERSION);
 	if (!c->verbose && !c->state->verbose)
 		return;
 	buf_addf(b, "compiler: %s\n", __VERSION__);
@@ -159,9 +164,9 @@ static void put_words(struct json_w *w, const char *key, const char *text, const
 static void dump_option(struct json_w *w, const struct cli_opt *o, bool common)
 {
 	static const char *const kinds[] = {
-		[CLI_K_FLAG] = "flag", [CLI_K_STR] = "string", [CLI_K_LIST] = "list", [CLI_K_U32] = "integer",
-		[CLI_K_U64] = "integer", [CLI_K_I64] = "integer", [CLI_K_F64] = "number", [CLI_K_ENUM] = "word",
-		[CLI_K_SET] = "choice",
+		[CLI_K_FLAG] = "flag",   [CLI_K_STR] = "string",  [CLI_K_LIST] = "list",
+		[CLI_K_U32] = "integer", [CLI_K_U64] = "integer", [CLI_K_I64] = "integer",
+		[CLI_K_F64] = "number",  [CLI_K_ENUM] = "word",   [CLI_K_SET] = "choice",
 	};
 	const char letter[2] = { (char)o->letter, 0 };
 

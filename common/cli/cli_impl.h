@@ -21,8 +21,8 @@ struct cli_progress {
 };
 
 struct cli_state {
-	struct arena mem;  /* names, arrays and lists of options: as long as the process */
-	const char *tool;  /* as invoked: --program-prefix may have renamed it */
+	struct arena mem; /* names, arrays and lists of options: as long as the process */
+	const char *tool; /* as invoked: --program-prefix may have renamed it */
 	void *opts;
 	struct cli_rows rows;
 	unsigned verbose;
@@ -31,10 +31,12 @@ struct cli_state {
 	struct cli_progress progress;
 };
 
-extern const struct cli_opt cli_common[]; /* offsets into struct cli_state, and struct cli for --progress */
+extern const struct cli_opt
+	cli_common[]; /* offsets into struct cli_state, and struct cli for --progress */
 
 /* cli_parse: rows of the verb; all when verb is NULL. */
-int cli_rows_make(struct cli_rows *out, struct arena *mem, const struct cli_opt *table, const char *verb, struct err *e);
+int cli_rows_make(struct cli_rows *out, struct arena *mem, const struct cli_opt *table,
+		  const char *verb, struct err *e);
 bool cli_rows_apply(const struct cli_opt *o, const char *verb);
 int cli_parse(struct cli *c, int argc, char **argv, struct err *e);
 
@@ -50,7 +52,8 @@ int cli_put_completion(struct buf *b, const struct cli *c, const char *shell, st
 bool cli_next_word(struct str *out, struct str *rest);
 
 /* cli_msg: one message on standard error. */
-void cli_say(const struct cli *c, const char *level, const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
+void cli_say(const struct cli *c, const char *level, const char *fmt, va_list ap)
+	__attribute__((format(printf, 3, 0)));
 void cli_error(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* cli_progress */

@@ -1,4 +1,5 @@
-/* cli_msg: messages for people on standard error, one write each; and the nearest name to a mistyped one. */
+/* cli_msg: messages for people on standard error, one write each; and the nearest name to a
+ * mistyped one. */
 #include "config.h"
 #include "cli/cli_impl.h"
 #include "json/json.h"
@@ -7,8 +8,8 @@
 /* Characters that could steer a terminal or turn the order of the text around. */
 static bool steers(uint32_t cp)
 {
-	return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == UTF8_BAD || (cp >= 0x202a && cp <= 0x202e) ||
-	       (cp >= 0x2066 && cp <= 0x2069);
+	return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == UTF8_BAD ||
+	       (cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069);
 }
 
 static void put_masked(struct buf *b, struct str s)
@@ -142,7 +143,8 @@ static size_t distance(const char *a, const char *b)
 
 			v = last[j] + 1 < v ? last[j] + 1 : v;
 			v = now[j - 1] + 1 < v ? now[j - 1] + 1 : v;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < v)
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    before[j - 2] + 1 < v)
 				v = before[j - 2] + 1;
 			now[j] = v;
 		}
@@ -159,7 +161,8 @@ const char *cli_nearest(const char *typed, const char *const *names, size_t n)
 	size_t len = strlen(typed), limit = len < 3 ? 1 : len / 3 + 1, best = SIZE_MAX;
 	const char *near = NULL;
 
-	for (size_t i = 0; i < n; i++) { /* an abbreviation means the shortest name that it begins */
+	for (size_t i = 0; i < n;
+	     i++) { /* an abbreviation means the shortest name that it begins */
 		size_t full = strlen(names[i]);
 
 		if (len && !strncmp(typed, names[i], len) && full < best) {

@@ -25,7 +25,8 @@ bool cli_rows_apply(const struct cli_opt *o, const char *verb)
 	return strstr(o->verbs, word) != NULL;
 }
 
-int cli_rows_make(struct cli_rows *out, struct arena *mem, const struct cli_opt *table, const char *verb, struct err *e)
+int cli_rows_make(struct cli_rows *out, struct arena *mem, const struct cli_opt *table,
+		  const char *verb, struct err *e)
 {
 	const struct cli_opt *o;
 	size_t max = 0;
@@ -55,8 +56,8 @@ struct getopt_view {
 	size_t n, n_shorts;
 };
 
-static int add_long(struct getopt_view *g, struct arena *mem, const char *prefix, const char *name, size_t row, enum what what,
-		    int arg)
+static int add_long(struct getopt_view *g, struct arena *mem, const char *prefix, const char *name,
+		    size_t row, enum what what, int arg)
 {
 	size_t n = strlen(prefix) + strlen(name) + 2;
 	char *copy = arena_alloc(mem, n), *decoy = arena_alloc(mem, n);
@@ -66,12 +67,14 @@ static int add_long(struct getopt_view *g, struct arena *mem, const char *prefix
 	snprintf(copy, n, "%s%s", prefix, name);
 	snprintf(decoy, n, "%s%s\1", prefix, name);
 	g->longs[g->n++] = (struct option){ copy, arg, NULL, FIRST + 4 * (int)row + (int)what };
-	/* getopt_long takes unique abbreviations; beside a twin that nobody can type they are ambiguous, thus refused */
+	/* getopt_long takes unique abbreviations; beside a twin that nobody can type they are
+	 * ambiguous, thus refused */
 	g->longs[g->n++] = (struct option){ decoy, arg, NULL, FIRST + 4 * (int)row + DECOY };
 	return 0;
 }
 
-static int view_make(struct getopt_view *g, struct arena *mem, const struct cli_rows *rows, char mode, struct err *e)
+static int view_make(struct getopt_view *g, struct arena *mem, const struct cli_rows *rows,
+		     char mode, struct err *e)
 {
 	*g = (struct getopt_view){ .longs = arena_alloc(mem, (8 * rows->n + 1) * sizeof *g->longs),
 				   .shorts = arena_alloc(mem, 2 * rows->n + 3) };
@@ -88,14 +91,17 @@ static int view_make(struct getopt_view *g, struct arena *mem, const struct cli_
 		if (o->kind == CLI_K_HEAD)
 			continue;
 		g->shorts[g->n_shorts] = 0;
-		if (o->letter && !strchr(g->shorts, o->letter)) { /* the tool's letters win over the common ones */
+		if (o->letter &&
+		    !strchr(g->shorts,
+			    o->letter)) { /* the tool's letters win over the common ones */
 			g->shorts[g->n_shorts++] = (char)o->letter;
 			if (arg)
 				g->shorts[g->n_shorts++] = ':';
 		}
 		for (int k = 0; k < 2 && names[k]; k++)
 			if (add_long(g, mem, "", names[k], i, AS_IS, arg) ||
-			    (o->kind == CLI_K_FLAG && add_long(g, mem, "no-", names[k], i, NEGATED, arg)))
+			    (o->kind == CLI_K_FLAG &&
+			     add_long(g, mem, "no-", names[k], i, NEGATED, arg)))
 				return err_nomem(e);
 	}
 	g->shorts[g->n_shorts] = 0;
@@ -139,10 +145,13 @@ static int set_enum(int *out, const struct cli_opt *o, struct str arg, struct er
 	return err_set(e, ERR_USAGE, "'%.*s' is none of %s", STR_ARG(arg), o->arg);
 }
 
-static int set_list(struct cli *c, struct cli_list *l, bool first, const char *arg, int argc, struct err *e)
+static int set_list(struct cli *c, struct cli_list *l, bool first, const char *arg, int argc,
+		    struct err *e)
 {
 	if (first) { /* what was there are defaults */
-		*l = (struct cli_list){ .v = arena_alloc(&c->state->mem, (size_t)argc * sizeof *l->v), .cap = (size_t)argc };
+		*l = (struct cli_list){ .v = arena_alloc(&c->state->mem,
+							 (size_t)argc * sizeof *l->v),
+					.cap = (size_t)argc };
 		if (!l->v)
 			return err_nomem(e);
 	}
@@ -169,7 +178,8 @@ static int set_number(const struct cli_opt *o, char *place, struct str s, struct
 		memcpy(place, &u, sizeof u);
 		return 0;
 	case CLI_K_I64:
-		if (num_i64(&i, s, any ? INT64_MIN : (int64_t)o->min, any ? INT64_MAX : (int64_t)o->max, e))
+		if (num_i64(&i, s, any ? INT64_MIN : (int64_t)o->min,
+			    any ? INT64_MAX : (int64_t)o->max, e))
 			return -1;
 		memcpy(place, &i, sizeof i);
 		return 0;
@@ -181,7 +191,8 @@ static int set_number(const struct cli_opt *o, char *place, struct str s, struct
 	}
 }
 
-static int set_value(struct cli *c, size_t row, bool negated, const char *arg, int argc, struct err *e)
+static int set_value(struct cli *c, size_t row, bool negated, const char *arg, int argc,
+		     struct err *e)
 {
 	const struct cli_opt *o = c->state->rows.v[row];
 	bool common = row >= c->state->rows.own;
@@ -205,7 +216,8 @@ static int set_value(struct cli *c, size_t row, bool negated, const char *arg, i
 		memcpy(place, &arg, sizeof arg);
 		return 0;
 	case CLI_K_LIST:
-		return set_list(c, (struct cli_list *)(void *)place, !c->state->rows.given[row], arg, argc, e);
+		return set_list(c, (struct cli_list *)(void *)place, !c->state->rows.given[row],
+				arg, argc, e);
 	case CLI_K_ENUM:
 		return set_enum((int *)(void *)place, o, str_of(arg), e);
 	default:
@@ -239,7 +251,8 @@ static int unknown_long(struct cli *c, const char *typed, struct err *e)
 	word[len] = 0;
 	elsewhere = find_option(c->prog->options, str_of(word), 0);
 	if (elsewhere && elsewhere->verbs && c->verb)
-		return err_set(e, ERR_USAGE, "option '--%s' is not for '%s', but for:%s", word, c->verb->name, elsewhere->verbs);
+		return err_set(e, ERR_USAGE, "option '--%s' is not for '%s', but for:%s", word,
+			       c->verb->name, elsewhere->verbs);
 	for (size_t i = 0; i < rows->n; i++) {
 		const struct cli_opt *o = rows->v[i];
 
@@ -256,7 +269,8 @@ static int unknown_long(struct cli *c, const char *typed, struct err *e)
 	}
 	near = cli_nearest(word, names, n);
 	if (near)
-		return err_set(e, ERR_USAGE, "unknown option '--%s'; did you mean '--%s'?", word, near);
+		return err_set(e, ERR_USAGE, "unknown option '--%s'; did you mean '--%s'?", word,
+			       near);
 	return err_set(e, ERR_USAGE, "unknown option '--%s'", word);
 }
 
@@ -273,14 +287,17 @@ static int bad_option(struct cli *c, int got, char **argv, struct err *e)
 		const struct cli_opt *elsewhere = find_option(c->prog->options, STR(""), optopt);
 
 		if (elsewhere && elsewhere->verbs && c->verb)
-			return err_set(e, ERR_USAGE, "option '-%s' is not for '%s', but for:%s", mark, c->verb->name,
-				       elsewhere->verbs);
-		return err_set(e, ERR_USAGE, "unknown option '-%s'", (unsigned)optopt < 0x80 ? mark : "?");
+			return err_set(e, ERR_USAGE, "option '-%s' is not for '%s', but for:%s",
+				       mark, c->verb->name, elsewhere->verbs);
+		return err_set(e, ERR_USAGE, "unknown option '-%s'",
+			       (unsigned)optopt < 0x80 ? mark : "?");
 	}
 	if (got == ':' && optopt < FIRST)
-		return err_set(e, ERR_USAGE, "option '-%c' needs an argument: %s", optopt, rows->v[row]->arg);
+		return err_set(e, ERR_USAGE, "option '-%c' needs an argument: %s", optopt,
+			       rows->v[row]->arg);
 	if (got == ':')
-		return err_set(e, ERR_USAGE, "option '--%s' needs an argument: %s", rows->v[row]->name, rows->v[row]->arg);
+		return err_set(e, ERR_USAGE, "option '--%s' needs an argument: %s",
+			       rows->v[row]->name, rows->v[row]->arg);
 	return err_set(e, ERR_USAGE, "option '--%s' takes no argument", rows->v[row]->name);
 }
 
@@ -320,8 +337,8 @@ static int no_verb(struct cli *c, const char *typed, struct err *e)
 }
 
 /*
- * The verb decides which options there are, so it is looked for first: the first one or two operands, skipping options of
- * any verb with their arguments.
+ * The verb decides which options there are, so it is looked for first: the first one or two
+ * operands, skipping options of any verb with their arguments.
  */
 static int find_verb(struct cli *c, int argc, char **argv, struct err *e)
 {
@@ -331,7 +348,8 @@ static int find_verb(struct cli *c, int argc, char **argv, struct err *e)
 	size_t n = 0;
 	int got;
 
-	if (cli_rows_make(&all, &c->state->mem, c->prog->options, NULL, e) || view_make(&g, &c->state->mem, &all, '-', e))
+	if (cli_rows_make(&all, &c->state->mem, c->prog->options, NULL, e) ||
+	    view_make(&g, &c->state->mem, &all, '-', e))
 		return -1;
 	optind = 0; /* starts glibc's getopt anew */
 	opterr = 0;
@@ -346,10 +364,12 @@ static int find_verb(struct cli *c, int argc, char **argv, struct err *e)
 	return c->verb ? 0 : no_verb(c, words[0], e);
 }
 
-/* Operands against "DB [FILE...]": a word in brackets need not be there, one with dots may be repeated. */
+/* Operands against "DB [FILE...]": a word in brackets need not be there, one with dots may be
+ * repeated. */
 static int check_operands(const struct cli *c, struct err *e)
 {
-	const char *spec = c->prog->verbs ? c->verb->operands : c->prog->operands, *p = spec ? spec : "";
+	const char *spec = c->prog->verbs ? c->verb->operands : c->prog->operands,
+		   *p = spec ? spec : "";
 	bool many = strstr(p, "...") != NULL;
 	size_t most = 0, n;
 

@@ -1,4 +1,5 @@
-/* cli_progress: a thread that shows the tally. The counts are read while others write them: a glance, not an account. */
+/* cli_progress: a thread that shows the tally. The counts are read while others write them: a
+ * glance, not an account. */
 #include "config.h"
 #include "cli/cli_impl.h"
 #include <signal.h>
@@ -6,7 +7,7 @@
 #include <unistd.h>
 
 #define NS 1000000000u
-#define FIRST_NS NS         /* short runs show nothing */
+#define FIRST_NS NS /* short runs show nothing */
 #define BAR_NS (NS / 5)
 #define LINE_NS (10ull * NS) /* without a terminal */
 
@@ -98,7 +99,8 @@ static void *show(void *arg)
 {
 	struct cli *c = arg;
 	struct cli_progress *p = &c->state->progress;
-	uint64_t every = p->tty ? BAR_NS : LINE_NS, last = p->start_ns, next = p->start_ns + (p->tty ? FIRST_NS : LINE_NS);
+	uint64_t every = p->tty ? BAR_NS : LINE_NS, last = p->start_ns,
+		 next = p->start_ns + (p->tty ? FIRST_NS : LINE_NS);
 
 	pthread_mutex_lock(&p->lock);
 	while (!p->stop) {
@@ -109,7 +111,8 @@ static void *show(void *arg)
 		now = time_mono_ns();
 		if (p->stop || now < next)
 			continue;
-		if (now - last > 2 * every + FIRST_NS) /* the process was stopped (SIGTSTP): that time does not count */
+		if (now - last > 2 * every + FIRST_NS) /* the process was stopped (SIGTSTP): that
+							  time does not count */
 			p->start_ns += now - last - every;
 		draw(c, now - p->start_ns);
 		last = now;

@@ -7,6 +7,7 @@
 #define GGUF_GGUF_H
 
 #include "base/base.h"
+#include "json/json.h"
 #include "os/os.h"
 
 /* Tensor types, by their id in the file. */
@@ -86,6 +87,8 @@ int gguf_elem_u32(uint32_t *out, const struct gguf_key *k, uint64_t i, struct er
 int gguf_elem_f32(float *out, const struct gguf_key *k, uint64_t i, struct err *e);
 /* Walks a string array: *cursor starts at 0 (a byte offset). False at the end. */
 bool gguf_next_str(struct str *out, const struct gguf_key *k, size_t *cursor);
+/* The value as JSON; of an array over `max` elements only the first, and how many there are (for people: no JSON then). */
+void gguf_key_json(struct json_w *w, const struct gguf_key *k, uint64_t max);
 
 /* ---- writing --------------------------------------------------------------------------------- */
 

@@ -148,6 +148,29 @@ static int put_general(struct gguf_writer *w, const struct import *im, const str
 	return gguf_put_u32(w, "general.quantization_version", 2, e);
 }
 
+/* The licence by its SPDX-like word, from the front matter of README.md: a line "license: …" between two of "---". */
+static int put_license(struct gguf_writer *w, struct import *im, struct err *e)
+{
+	struct str text;
+	size_t at, end;
+
+	if (read_text(&text, im, "README.md", false, e))
+		return -1;
+	if (!str_starts(text, STR("---\n")))
+		return 0;
+	for (at = 4; at < text.n && !str_starts(str_sub(text, at, text.n), STR("---")); at = end + 1) {
+		struct str line;
+
+		end = str_find(text, STR("\n"), at);
+		line = str_sub(text, at, end);
+		if (!str_starts(line, STR("license:")))
+			continue;
+		line = str_trim(str_sub(line, 8, line.n));
+		return line.n ? gguf_put_str(w, "general.license", line, e) : 0;
+	}
+	return 0;
+}
+
 /* The author's sampler, of generation_config.json: general.sampling.* (gguf-py metadata.py). */
 static int put_sampling(struct gguf_writer *w, struct import *im, struct err *e)
 {
@@ -299,7 +322,7 @@ static int check_config(struct import *im, struct err *e)
 
 static int put_keys(struct gguf_writer *w, struct import *im, const struct llm_import_opts *o, struct err *e)
 {
-	return put_general(w, im, o, e) || put_sampling(w, im, e) || import_arch_keys(w, im, e) ||
+	return put_general(w, im, o, e) || put_license(w, im, e) || put_sampling(w, im, e) || import_arch_keys(w, im, e) ||
 	       put_modules(w, im, e) || put_prompts(w, im, e) || tok_put_gguf(im->tok, w, e);
 }
 
@@ -309,7 +332,7 @@ static int write_all(struct import *im, const char *out_path, const struct llm_i
 	struct os_pool *pool = NULL;
 	int r = -1;
 
-	if (os_pool_new(&pool, os_cpus(), e) || gguf_writer_new(&w, out_path, e) || put_keys(w, im, o, e) ||
+	if (os_pool_new(&pool, o->threads ? o->threads : os_cpus(), e) || gguf_writer_new(&w, out_path, e) || put_keys(w, im, o, e) ||
 	    pack_write(w, im->items, im->n, pool, e))
 		goto out;
 	r = gguf_writer_commit(w, e);

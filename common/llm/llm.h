@@ -138,9 +138,17 @@ int llm_score(struct llm *l, const int32_t *ids, int32_t n, double *out, struct 
 struct llm_import_opts {
 	const char *type; /* "f32", "f16", "bf16", "q8_0", "q4_0", … */
 	const char *name; /* general.name; NULL: the folder's */
+	unsigned threads; /* 0: all processors */
 };
 /* A Hugging Face folder (config.json, tokenizer.json, *.safetensors, 1_Pooling/config.json, …) to one GGUF file. */
 int llm_import(const char *dir, const char *out_path, const struct llm_import_opts *o, struct err *e);
 int llm_quantize(const char *in_path, const char *out_path, const char *type, struct os_pool *pool, struct err *e);
+
+/* ---- the installation ---------------------------------------------------------------------------- */
+
+/* One finding: what was looked at, and what was seen or must be done. */
+typedef void llm_finding(void *arg, bool good, const char *what, const char *text);
+/* Processor, folders, default models, tokenizer, speed (about three seconds); returns how many findings are bad. */
+size_t llm_doctor(llm_finding *say, void *arg, unsigned threads);
 
 #endif

@@ -1,5 +1,5 @@
 common_libcommon_a_SOURCES += %D%/llm.h %D%/registry.c %D%/pack_impl.h %D%/pack.c %D%/quantize.c \
-	%D%/import_impl.h %D%/import.c %D%/import_arch.c %D%/facts.c %D%/verify.c
+	%D%/import_impl.h %D%/import.c %D%/import_arch.c %D%/facts.c %D%/verify.c %D%/doctor.c
 check_PROGRAMS += %D%/registry_test
 %C%_registry_test_SOURCES = %D%/registry_test.c
 %C%_registry_test_LDADD = $(LIBS_COMMON)

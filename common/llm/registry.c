@@ -273,7 +273,7 @@ static int own_dir(struct buf *out, int i, struct err *e)
 			return -1;
 	} else {
 		buf_reset(out);
-		buf_addz(out, LLMU_DATADIR);
+		buf_addz(out, os_env("LLMU_DATADIR") ? os_env("LLMU_DATADIR") : LLMU_DATADIR);
 	}
 	buf_addz(out, "/models");
 	return buf_check(out, e);

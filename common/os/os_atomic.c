@@ -1,4 +1,5 @@
-/* os_atomic: files that appear whole or not at all, and the list of temp files that a signal must not leave behind. */
+/* os_atomic: files that appear whole or not at all, and the list of temp files that a signal must
+ * not leave behind. */
 #include "config.h"
 #include "os/os_impl.h"
 #include <errno.h>
@@ -90,7 +91,8 @@ static int open_temp(struct os_atomic *a, mode_t mode)
 {
 	for (int k = 0; k < 100; k++) {
 		free(a->temp);
-		if (asprintf(&a->temp, k ? "%s.tmp.%ld.%d" : "%s.tmp.%ld", a->path, (long)getpid(), k) < 0) {
+		if (asprintf(&a->temp, k ? "%s.tmp.%ld.%d" : "%s.tmp.%ld", a->path, (long)getpid(),
+			     k) < 0) {
 			a->temp = NULL;
 			errno = ENOMEM;
 			return -1;
@@ -161,7 +163,8 @@ int os_atomic_pwrite(struct os_atomic *a, const void *data, size_t n, uint64_t o
 	return 0;
 }
 
-/* The new name is safe once the folder that holds it is. Some file systems cannot sync a folder: no failure. */
+/* The new name is safe once the folder that holds it is. Some file systems cannot sync a folder: no
+ * failure. */
 static void sync_folder(char *path)
 {
 	char *slash = strrchr(path, '/');

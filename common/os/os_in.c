@@ -20,10 +20,10 @@ struct os_in {
 	bool eof;
 	bool read_on; /* after a stop signal */
 	enum kind kind;
-	char *raw;             /* [CHUNK] */
-	size_t raw_at, raw_n;  /* what of it is not used yet */
+	char *raw;            /* [CHUNK] */
+	size_t raw_at, raw_n; /* what of it is not used yet */
 	ZSTD_DCtx *zd;
-	char *plain;           /* [CHUNK] decompressed */
+	char *plain; /* [CHUNK] decompressed */
 	bool in_frame;
 };
 
@@ -104,7 +104,8 @@ int os_in_open(struct os_in **out, const char *path, struct err *e)
 
 bool os_wait_fd(int fd, short events, bool heed_stop)
 {
-	struct pollfd p[2] = { { .fd = fd, .events = events }, { .fd = os_stop_fd(), .events = POLLIN } };
+	struct pollfd p[2] = { { .fd = fd, .events = events },
+			       { .fd = os_stop_fd(), .events = POLLIN } };
 
 	/* poll passes over a negative descriptor */
 	while (poll(p, heed_stop ? 2 : 1, -1) < 0 && errno == EINTR)
@@ -113,7 +114,9 @@ bool os_wait_fd(int fd, short events, bool heed_stop)
 	return !heed_stop || !(p[1].revents & POLLIN);
 }
 
-/* More raw bytes behind those that are there. 1: some, or the end; 0: nothing at hand; -1: failed. */
+/*
+ * More raw bytes behind those that are there. 1: some, or the end; 0: nothing at hand; -1: failed.
+ */
 static int fill(struct os_in *in, bool wait, struct err *e)
 {
 	struct pollfd p = { .fd = in->fd, .events = POLLIN };
@@ -149,7 +152,8 @@ static int fill(struct os_in *in, bool wait, struct err *e)
 static enum kind look(const struct os_in *in)
 {
 	/* RFC 8878, 3.1.1: a frame; 3.1.2: a skippable frame, first byte 50 to 5f */
-	static const unsigned char magic[4] = { 0x28, 0xb5, 0x2f, 0xfd }, skip[4] = { 0x50, 0x2a, 0x4d, 0x18 };
+	static const unsigned char magic[4] = { 0x28, 0xb5, 0x2f, 0xfd },
+				   skip[4] = { 0x50, 0x2a, 0x4d, 0x18 };
 	size_t n = in->raw_n < 4 ? in->raw_n : 4;
 	unsigned char head[4] = { 0 };
 
@@ -182,7 +186,8 @@ static int decompress(struct str *out, struct os_in *in, struct err *e)
 	dst = (ZSTD_outBuffer){ in->plain, CHUNK, 0 };
 	left = ZSTD_decompressStream(in->zd, &dst, &src);
 	if (ZSTD_isError(left))
-		return err_set(e, ERR_READ, "%s: damaged zstd data: %s", in->name, ZSTD_getErrorName(left));
+		return err_set(e, ERR_READ, "%s: damaged zstd data: %s", in->name,
+			       ZSTD_getErrorName(left));
 	in->in_frame = left != 0;
 	in->raw_at += src.pos;
 	in->raw_n -= src.pos;
@@ -213,9 +218,11 @@ int os_in_read(struct str *out, bool *again, struct os_in *in, bool wait, struct
 			if (got)
 				return got < 0 ? -1 : 0;
 			if (in->raw_n && in->raw_n < had)
-				continue; /* a frame ended or a header was read: go on in what there is */
+				continue; /* a frame ended or a header was read: go on in what there
+					     is */
 			if (in->eof && in->in_frame)
-				return err_set(e, ERR_READ, "%s: the last zstd frame is cut off", in->name);
+				return err_set(e, ERR_READ, "%s: the last zstd frame is cut off",
+					       in->name);
 			if (in->eof)
 				return 0;
 		}
@@ -241,7 +248,8 @@ int os_read_file(struct buf *out, const char *path, size_t max, struct err *e)
 	if (fd < 0)
 		return err_sys(e, ERR_OPEN, errno, "%s", path);
 	buf_reset(out);
-	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t)st.st_size <= limit)
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size > 0 &&
+	    (uint64_t)st.st_size <= limit)
 		buf_grow(out, (size_t)st.st_size);
 	while (!end && !large && !err && !out->failed) {
 		size_t room = limit - out->n < 65536 ? limit - out->n : 65536;

@@ -19,7 +19,8 @@ static struct slot {
 
 static void slot_take(const struct os_map *m)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE); /* the last page hangs over the end of the file */
+	size_t page =
+		(size_t)sysconf(_SC_PAGESIZE); /* the last page hangs over the end of the file */
 
 	for (size_t i = 0; i < SLOTS; i++)
 		if (!atomic_flag_test_and_set(&slots[i].taken)) {
@@ -116,6 +117,6 @@ void os_map_willneed(const struct os_map *m, size_t off, size_t n)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), from = off & ~(page - 1);
 
 	if (off < m->n && n)
-		madvise((void *)(uintptr_t)(m->p + from), (n < m->n - off ? n : m->n - off) + (off - from),
-			MADV_WILLNEED);
+		madvise((void *)(uintptr_t)(m->p + from),
+			(n < m->n - off ? n : m->n - off) + (off - from), MADV_WILLNEED);
 }

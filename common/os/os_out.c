@@ -12,7 +12,7 @@ struct os_out {
 	char *name;
 	int fd;
 	bool own;
-	bool empty;    /* nothing was ever written: an empty file is no zstd file */
+	bool empty; /* nothing was ever written: an empty file is no zstd file */
 	bool in_frame;
 	ZSTD_CCtx *zc; /* NULL: plain */
 	char *packed;
@@ -88,7 +88,8 @@ static int pack(struct os_out *o, const void *p, size_t n, ZSTD_EndDirective end
 
 		left = ZSTD_compressStream2(o->zc, &dst, &src, end);
 		if (ZSTD_isError(left))
-			return err_set(e, ERR_WRITE, "%s: zstd: %s", o->name, ZSTD_getErrorName(left));
+			return err_set(e, ERR_WRITE, "%s: zstd: %s", o->name,
+				       ZSTD_getErrorName(left));
 		if (dst.pos && put(o, o->packed, dst.pos, e))
 			return -1;
 	} while (end == ZSTD_e_end ? left != 0 : src.pos < src.size);

@@ -1,6 +1,7 @@
 /*
- * os_pool: workers that claim chunks. One word holds the number of the job and how many of its chunks are unclaimed; a
- * worker takes one by compare-and-swap, so a worker that wakes late finds nothing and a job never waits for it.
+ * os_pool: workers that claim chunks. One word holds the number of the job and how many of its
+ * chunks are unclaimed; a worker takes one by compare-and-swap, so a worker that wakes late finds
+ * nothing and a job never waits for it.
  *
  *      work = job << 32 | unclaimed        unclaimed == TEAM: every worker takes part once
  *
@@ -68,8 +69,10 @@ static void relax(void)
 #endif
 }
 
-/* Wait until *word differs from value: a short spin, then sleep, counted in *sleepers so that wakers know. */
-static void wait_change(const struct os_pool *p, _Atomic uint32_t *word, uint32_t value, _Atomic uint32_t *sleepers)
+/* Wait until *word differs from value: a short spin, then sleep, counted in *sleepers so that
+ * wakers know. */
+static void wait_change(const struct os_pool *p, _Atomic uint32_t *word, uint32_t value,
+			_Atomic uint32_t *sleepers)
 {
 	uint64_t end = p->spin_ns ? time_mono_ns() + p->spin_ns : 0;
 
@@ -244,7 +247,8 @@ int os_pool_new(struct os_pool **out, unsigned n, struct err *e)
 	memset(p, 0, sizeof *p);
 	p->n = n ? n : 1;
 	p->started = 1;
-	p->spin_ns = p->n <= os_cpus() ? SPIN_NS : 0; /* oversubscribed: a spin keeps the other from running */
+	/* oversubscribed: a spin keeps the one it waits for from running */
+	p->spin_ns = p->n <= os_cpus() ? SPIN_NS : 0;
 	p->workers = calloc(p->n, sizeof *p->workers);
 	if (!p->workers) {
 		os_pool_free(p);

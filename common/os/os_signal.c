@@ -77,14 +77,18 @@ static void on_bus(int sig, siginfo_t *info, void *unused)
 	v[0] = (struct iovec){ (void *)(uintptr_t)tool, strlen(tool) };
 	v[1] = (struct iovec){ (void *)(uintptr_t) ": ", 2 };
 	v[2] = (struct iovec){ (void *)(uintptr_t)path, strlen(path) };
-	v[3] = (struct iovec){ (void *)(uintptr_t) ": the file shrank or could not be read while it was in use\n", 59 };
+	v[3] = (struct iovec){
+		(void *)(uintptr_t) ": the file shrank or could not be read while it was in use\n",
+		59
+	};
 	ignored = writev(STDERR_FILENO, v, 4);
 	(void)ignored;
 	os_temps_unlink();
 	_exit(5);
 }
 
-/* A closed 0, 1 or 2 would be given to the next file opened. What stands in fails when it is used the wrong way. */
+/* A closed 0, 1 or 2 would be given to the next file opened. What stands in fails when it is used
+ * the wrong way. */
 static int open_std_fds(struct err *e)
 {
 	for (int fd = 0; fd < 3; fd++)

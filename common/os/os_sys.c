@@ -1,4 +1,5 @@
-/* os_sys: what this process may use of processors and memory: the machine, its affinity, its cgroups. */
+/* os_sys: what this process may use of processors and memory: the machine, its affinity, its
+ * cgroups. */
 #include "config.h"
 #include "os/os_impl.h"
 #include <sched.h>
@@ -14,7 +15,8 @@ static struct str slurp(struct buf *b, const char *path)
 	return buf_str(b);
 }
 
-/* The word behind `key` in a text of "key value" lines (a key with its colon), as a number; false if none. */
+/* The word behind `key` in a text of "key value" lines (a key with its colon), as a number; false
+ * if none. */
 static bool value_of(uint64_t *out, struct str text, struct str key)
 {
 	size_t at = 0, end;
@@ -32,7 +34,8 @@ static bool value_of(uint64_t *out, struct str text, struct str key)
 	return false;
 }
 
-/* This process's folder in a cgroup hierarchy: "" (version 2) or a controller of version 1; false if none. */
+/* This process's folder in a cgroup hierarchy: "" (version 2) or a controller of version 1; false
+ * if none. */
 static bool cgroup_of(struct buf *out, struct buf *tmp, const char *controller)
 {
 	struct str text = slurp(tmp, "/proc/self/cgroup");
@@ -67,7 +70,8 @@ static bool cgroup_of(struct buf *out, struct buf *tmp, const char *controller)
 }
 
 /* Calls fn for the folder and for each above it: a limit holds for all below. */
-static void upwards(struct buf *dir, uint64_t (*fn)(struct buf *tmp, const char *dir), uint64_t *least)
+static void upwards(struct buf *dir, uint64_t (*fn)(struct buf *tmp, const char *dir),
+		    uint64_t *least)
 {
 	const size_t root = sizeof "/sys/fs/cgroup" - 1;
 	struct buf tmp;
@@ -120,7 +124,8 @@ static uint64_t cpus_v2(struct buf *tmp, const char *dir)
 
 static uint64_t cpus_v1(struct buf *tmp, const char *dir)
 {
-	uint64_t us = number_in(tmp, dir, "cpu.cfs_quota_us", UINT64_MAX); /* -1 is no number of ours */
+	uint64_t us =
+		number_in(tmp, dir, "cpu.cfs_quota_us", UINT64_MAX); /* -1 is no number of ours */
 
 	return us == UINT64_MAX ? us : quota(us, number_in(tmp, dir, "cpu.cfs_period_us", 0));
 }
@@ -172,7 +177,8 @@ static uint64_t affinity(void)
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
 	uint64_t n = 0;
 
-	for (size_t cpus = 1024; cpus <= 65536 && !n; cpus *= 4) { /* the kernel's mask may be larger than cpu_set_t */
+	for (size_t cpus = 1024; cpus <= 65536 && !n;
+	     cpus *= 4) { /* the kernel's mask may be larger than cpu_set_t */
 		cpu_set_t *set = CPU_ALLOC(cpus);
 
 		if (set && !sched_getaffinity(0, CPU_ALLOC_SIZE(cpus), set))

@@ -64,7 +64,8 @@ static void test_places(void)
 	OK(!os_place(&b, OS_DATA, &e) && str_is(buf_str(&b), "/x/llm-utils"), "XDG_DATA_HOME");
 	setenv("XDG_CACHE_HOME", "relative", 1);
 	setenv("HOME", "/h", 1);
-	OK(!os_place(&b, OS_CACHE, &e) && str_is(buf_str(&b), "/h/.cache/llm-utils"), "a relative one is ignored");
+	OK(!os_place(&b, OS_CACHE, &e) && str_is(buf_str(&b), "/h/.cache/llm-utils"),
+	   "a relative one is ignored");
 	unsetenv("XDG_CONFIG_HOME");
 	unsetenv("HOME");
 	OK(os_place(&b, OS_CONFIG, &e) && strstr(e.text, "HOME"), "no home: %s", e.text);
@@ -72,7 +73,9 @@ static void test_places(void)
 	OK(!os_env("EMPTY") && !os_env("NOT_THERE_AT_ALL"), "empty is unset");
 	buf_release(&b);
 	snprintf(deep, sizeof deep, "%s/d/e/f", dir);
-	OK(!os_mkdirs(deep, 0700, &e) && !os_mkdirs(deep, 0700, &e) && !stat(deep, &st) && S_ISDIR(st.st_mode), "mkdirs");
+	OK(!os_mkdirs(deep, 0700, &e) && !os_mkdirs(deep, 0700, &e) && !stat(deep, &st) &&
+		   S_ISDIR(st.st_mode),
+	   "mkdirs");
 	put_file(path_a, "x", 1);
 	snprintf(deep, sizeof deep, "%s/f", path_a);
 	OK(os_mkdirs(deep, 0700, &e) && strstr(e.text, deep), "not under a file: %s", e.text);
@@ -90,11 +93,15 @@ static void test_in(void)
 	for (int i = 0; i < 300000; i++)
 		buf_addf(&text, "{\"id\":%d}\n", i);
 	put_file(path_a, text.p, text.n);
-	OK(!drain(&b, path_a, &e) && str_eq(buf_str(&b), buf_str(&text)), "a file of %zu bytes", text.n);
-	OK(drain(&b, "/nonexistent/x", &e) && e.code == ERR_OPEN && strstr(e.text, "/nonexistent/x: No such"), "%s", e.text);
+	OK(!drain(&b, path_a, &e) && str_eq(buf_str(&b), buf_str(&text)), "a file of %zu bytes",
+	   text.n);
+	OK(drain(&b, "/nonexistent/x", &e) && e.code == ERR_OPEN &&
+		   strstr(e.text, "/nonexistent/x: No such"),
+	   "%s", e.text);
 	OK(drain(&b, dir, &e) && strstr(e.text, "directory"), "a folder: %s", e.text);
 	put_file(path_a, "(\xb5", 2);
-	OK(!drain(&b, path_a, &e) && str_is(buf_str(&b), "(\xb5"), "the beginning of a magic number is text");
+	OK(!drain(&b, path_a, &e) && str_is(buf_str(&b), "(\xb5"),
+	   "the beginning of a magic number is text");
 	put_file(path_a, "", 0);
 	OK(!drain(&b, path_a, &e) && !b.n, "empty");
 
@@ -111,14 +118,18 @@ static void test_in(void)
 	n += ZSTD_compress(z + n, 1000, "", 0, 1);
 	m = ZSTD_compress(z + n, 1000, "two\n", 4, 1);
 	put_file(path_z, z, n + m);
-	OK(!drain(&b, path_z, &e) && str_is(buf_str(&b), "one\ntwo\n"), "frames one after the other");
+	OK(!drain(&b, path_z, &e) && str_is(buf_str(&b), "one\ntwo\n"),
+	   "frames one after the other");
 	z[n + m] = 'x';
 	put_file(path_z, z, n + m + 1);
 	OK(drain(&b, path_z, &e) && e.code == ERR_READ, "rubbish behind: %s", e.text);
 	put_file(path_a, "12345", 5);
-	OK(!os_read_file(&b, path_a, 5, &e) && b.n == 5 && b.p[5] == 0, "read_file up to its limit");
-	OK(os_read_file(&b, path_a, 4, &e) && e.code == ERR_OPEN && strstr(e.text, "limit of 4"), "and not over: %s", e.text);
-	OK(!os_read_file(&b, "/proc/self/stat", 100000, &e) && b.n > 10, "a file whose size is unknown");
+	OK(!os_read_file(&b, path_a, 5, &e) && b.n == 5 && b.p[5] == 0,
+	   "read_file up to its limit");
+	OK(os_read_file(&b, path_a, 4, &e) && e.code == ERR_OPEN && strstr(e.text, "limit of 4"),
+	   "and not over: %s", e.text);
+	OK(!os_read_file(&b, "/proc/self/stat", 100000, &e) && b.n > 10,
+	   "a file whose size is unknown");
 	buf_release(&b);
 	buf_release(&text);
 }
@@ -134,10 +145,13 @@ static void test_pipe(void)
 	if (pipe(fd) || os_in_fd(&in, fd[0], "a pipe", &e))
 		return;
 	OK(!os_in_read(&s, &again, in, false, &e) && !s.n && again, "nothing at hand");
-	OK(write(fd[1], "{\n", 2) == 2 && !os_in_read(&s, &again, in, false, &e) && str_is(s, "{\n") && !again, "some");
+	OK(write(fd[1], "{\n", 2) == 2 && !os_in_read(&s, &again, in, false, &e) &&
+		   str_is(s, "{\n") && !again,
+	   "some");
 	OK(!os_in_read(&s, &again, in, false, &e) && !s.n && again, "nothing again");
 	fcntl(fd[0], F_SETFL, O_NONBLOCK);
-	OK(write(fd[1], "}", 1) == 1 && !os_in_read(&s, NULL, in, true, &e) && str_is(s, "}"), "waiting on a non-blocking pipe");
+	OK(write(fd[1], "}", 1) == 1 && !os_in_read(&s, NULL, in, true, &e) && str_is(s, "}"),
+	   "waiting on a non-blocking pipe");
 	close(fd[1]);
 	OK(!os_in_read(&s, &again, in, false, &e) && !s.n && !again, "the end");
 	OK(!strcmp(os_in_name(in), "a pipe"), "its name");
@@ -148,9 +162,12 @@ static void test_pipe(void)
 	size_t n = ZSTD_compress(z, sizeof z, "hello", 5, 1);
 	if (pipe(fd) || os_in_fd(&in, fd[0], "a pipe", &e))
 		return;
-	OK(write(fd[1], z, 2) == 2 && !os_in_read(&s, &again, in, false, &e) && again, "half a magic number");
-	OK(write(fd[1], z + 2, 5) == 5 && !os_in_read(&s, &again, in, false, &e) && !s.n && again, "half a frame");
-	OK(write(fd[1], z + 7, n - 7) == (ssize_t)n - 7 && !os_in_read(&s, &again, in, true, &e) && str_is(s, "hello"),
+	OK(write(fd[1], z, 2) == 2 && !os_in_read(&s, &again, in, false, &e) && again,
+	   "half a magic number");
+	OK(write(fd[1], z + 2, 5) == 5 && !os_in_read(&s, &again, in, false, &e) && !s.n && again,
+	   "half a frame");
+	OK(write(fd[1], z + 7, n - 7) == (ssize_t)n - 7 && !os_in_read(&s, &again, in, true, &e) &&
+		   str_is(s, "hello"),
 	   "the rest");
 	close(fd[1]);
 	OK(!os_in_read(&s, &again, in, true, &e) && !s.n && !again, "its end");
@@ -188,21 +205,25 @@ static void test_atomic(void)
 	OK(!os_atomic_open(&a, target, 0600, &e) && !os_atomic_write(a, "abcd", 4, &e) &&
 		   !os_atomic_pwrite(a, "X", 1, 1, &e) && access(target, F_OK),
 	   "nothing is there before");
-	OK(!os_atomic_commit(a, &e) && holds(target, "aXcd") && !stat(target, &st) && (st.st_mode & 0777) == 0600,
+	OK(!os_atomic_commit(a, &e) && holds(target, "aXcd") && !stat(target, &st) &&
+		   (st.st_mode & 0777) == 0600,
 	   "all of it after");
 	OK(!os_atomic_open(&a, target, 0666, &e) && !os_atomic_write(a, "new", 3, &e), "again");
 	os_atomic_abort(a);
 	OK(holds(target, "aXcd") && n_files(sub) == 1, "an abort leaves the old and no temp");
-	OK(!symlink("t", link) && !os_atomic_open(&a, link, 0666, &e) && !os_atomic_write(a, "new", 3, &e) &&
-		   !os_atomic_commit(a, &e) && holds(target, "new") && !lstat(link, &st) && S_ISLNK(st.st_mode) &&
+	OK(!symlink("t", link) && !os_atomic_open(&a, link, 0666, &e) &&
+		   !os_atomic_write(a, "new", 3, &e) && !os_atomic_commit(a, &e) &&
+		   holds(target, "new") && !lstat(link, &st) && S_ISLNK(st.st_mode) &&
 		   !stat(target, &st) && (st.st_mode & 0777) == 0600,
 	   "a link stays a link, a private file private");
-	OK(!os_atomic_open(&a, "/dev/null", 0666, &e) && !os_atomic_write(a, "x", 1, &e) && !os_atomic_commit(a, &e) &&
-		   !stat("/dev/null", &st) && S_ISCHR(st.st_mode),
+	OK(!os_atomic_open(&a, "/dev/null", 0666, &e) && !os_atomic_write(a, "x", 1, &e) &&
+		   !os_atomic_commit(a, &e) && !stat("/dev/null", &st) && S_ISCHR(st.st_mode),
 	   "a device is written, not replaced");
-	OK(os_atomic_open(&a, "/nonexistent/x", 0666, &e) && strstr(e.text, "/nonexistent/x: No such"), "%s", e.text);
-	OK(!os_atomic_open(&a, "/dev/full", 0666, &e) && os_atomic_write(a, "x", 1, &e) && e.code == ERR_WRITE &&
-		   e.sys == ENOSPC && strstr(e.text, "/dev/full"),
+	OK(os_atomic_open(&a, "/nonexistent/x", 0666, &e) &&
+		   strstr(e.text, "/nonexistent/x: No such"),
+	   "%s", e.text);
+	OK(!os_atomic_open(&a, "/dev/full", 0666, &e) && os_atomic_write(a, "x", 1, &e) &&
+		   e.code == ERR_WRITE && e.sys == ENOSPC && strstr(e.text, "/dev/full"),
 	   "%s", e.text);
 	os_atomic_abort(a);
 	os_atomic_abort(NULL);
@@ -218,7 +239,8 @@ static void test_atomic(void)
 	}
 	int status;
 	waitpid(pid, &status, 0);
-	OK(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT && n_files(sub) == 2, "a second INT ends it and removes the temp");
+	OK(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT && n_files(sub) == 2,
+	   "a second INT ends it and removes the temp");
 }
 
 static void test_out(void)
@@ -229,16 +251,18 @@ static void test_out(void)
 	size_t frames = 0, at = 0;
 
 	unlink(path_a);
-	OK(!os_out_open(&o, path_a, true, &e) && !os_out_write(o, "one\n", 4, &e) && !os_out_close(o, &e) &&
-		   !os_out_open(&o, path_a, true, &e) && !os_out_write(o, "two\n", 4, &e) && !os_out_close(o, &e) &&
+	OK(!os_out_open(&o, path_a, true, &e) && !os_out_write(o, "one\n", 4, &e) &&
+		   !os_out_close(o, &e) && !os_out_open(&o, path_a, true, &e) &&
+		   !os_out_write(o, "two\n", 4, &e) && !os_out_close(o, &e) &&
 		   holds(path_a, "one\ntwo\n"),
 	   "appending");
-	OK(!os_out_open(&o, path_a, false, &e) && !os_out_write(o, "new\n", 4, &e) && !os_out_close(o, &e) &&
-		   holds(path_a, "new\n"),
+	OK(!os_out_open(&o, path_a, false, &e) && !os_out_write(o, "new\n", 4, &e) &&
+		   !os_out_close(o, &e) && holds(path_a, "new\n"),
 	   "starting anew");
 	unlink(path_z);
-	OK(!os_out_open(&o, path_z, true, &e) && !os_out_write(o, "one\n", 4, &e) && !os_out_flush(o, &e) &&
-		   !os_out_flush(o, &e) && !os_out_write(o, "two\n", 4, &e) && !os_out_close(o, &e),
+	OK(!os_out_open(&o, path_z, true, &e) && !os_out_write(o, "one\n", 4, &e) &&
+		   !os_out_flush(o, &e) && !os_out_flush(o, &e) &&
+		   !os_out_write(o, "two\n", 4, &e) && !os_out_close(o, &e),
 	   "compressing");
 	buf_init(&b, 1 << 20);
 	OK(!drain(&b, path_z, &e) && str_is(buf_str(&b), "one\ntwo\n"), "and back");
@@ -252,10 +276,11 @@ static void test_out(void)
 		frames++;
 	}
 	OK(frames == 2 && at == b.n, "one frame a flush");
-	OK(!os_out_open(&o, path_z, false, &e) && !os_out_close(o, &e) && !os_read_file(&b, path_z, 100, &e) && b.n &&
-		   !drain(&b, path_z, &e) && !b.n,
+	OK(!os_out_open(&o, path_z, false, &e) && !os_out_close(o, &e) &&
+		   !os_read_file(&b, path_z, 100, &e) && b.n && !drain(&b, path_z, &e) && !b.n,
 	   "nothing at all is an empty frame");
-	OK(!os_out_open(&o, "/dev/full", false, &e) && os_out_write(o, "x\n", 2, &e) && e.code == ERR_WRITE && e.sys == ENOSPC,
+	OK(!os_out_open(&o, "/dev/full", false, &e) && os_out_write(o, "x\n", 2, &e) &&
+		   e.code == ERR_WRITE && e.sys == ENOSPC,
 	   "%s", e.text);
 	os_out_close(o, &e);
 	OK(os_out_open(&o, "/nonexistent/x", false, &e) && e.code == ERR_OPEN, "%s", e.text);
@@ -269,8 +294,12 @@ static void test_map(void)
 	struct stat st;
 
 	put_file(path_a, "mapped", 6);
-	OK(!os_map_open(&m, path_a, &e) && m.n == 6 && !memcmp(m.p, "mapped", 6) && !strcmp(m.path, path_a), "map");
-	OK(!stat(path_a, &st) && m.ino == (uint64_t)st.st_ino && m.mtime_ns / 1000000000 == st.st_mtim.tv_sec, "stamps");
+	OK(!os_map_open(&m, path_a, &e) && m.n == 6 && !memcmp(m.p, "mapped", 6) &&
+		   !strcmp(m.path, path_a),
+	   "map");
+	OK(!stat(path_a, &st) && m.ino == (uint64_t)st.st_ino &&
+		   m.mtime_ns / 1000000000 == st.st_mtim.tv_sec,
+	   "stamps");
 	os_map_willneed(&m, 2, 100);
 	os_map_close(&m);
 	put_file(path_b, "", 0);
@@ -278,7 +307,8 @@ static void test_map(void)
 	os_map_close(&empty);
 	OK(os_map_open(&m, dir, &e) && e.code == ERR_OPEN && strstr(e.text, dir), "%s", e.text);
 
-	OK(os_map_open(&m, "/dev/null", &e) && strstr(e.text, "/dev/null: not a regular file"), "%s", e.text);
+	OK(os_map_open(&m, "/dev/null", &e) && strstr(e.text, "/dev/null: not a regular file"),
+	   "%s", e.text);
 
 	int fd[2], status;
 	char said[500] = "";
@@ -290,13 +320,15 @@ static void test_map(void)
 
 		dup2(fd[1], 2);
 		put_file(path_a, zeros, sizeof zeros);
-		if (os_signals_init(false, &e) || os_map_open(&m, path_a, &e) || truncate(path_a, 10))
+		if (os_signals_init(false, &e) || os_map_open(&m, path_a, &e) ||
+		    truncate(path_a, 10))
 			_exit(99);
 		_exit(((volatile const uint8_t *)m.p)[19000] + 98);
 	}
 	waitpid(pid, &status, 0);
 	close(fd[1]);
-	OK(WIFEXITED(status) && WEXITSTATUS(status) == 5 && read(fd[0], said, sizeof said - 1) > 0 && strstr(said, path_a),
+	OK(WIFEXITED(status) && WEXITSTATUS(status) == 5 &&
+		   read(fd[0], said, sizeof said - 1) > 0 && strstr(said, path_a),
 	   "a map that shrinks ends with 5: %s", strtok_r(said, "\n", &(char *){ NULL }));
 	close(fd[0]);
 }
@@ -307,7 +339,9 @@ static void *wait_for_input(void *arg)
 	struct err e = { 0 };
 	struct str s;
 
-	return (void *)(intptr_t)(os_in_read(&s, NULL, in, true, &e) == -1 && e.code == ERR_SIGNAL ? e.sys : 0);
+	return (void *)(intptr_t)(os_in_read(&s, NULL, in, true, &e) == -1 && e.code == ERR_SIGNAL
+					  ? e.sys
+					  : 0);
 }
 
 /* In a child: what `test` returns is its exit status. */
@@ -330,8 +364,8 @@ static int child_stop(void)
 	void *sig;
 	int fd[2];
 
-	if (pipe(fd) || os_signals_init(false, &e) || os_signals_init(false, &e) || os_in_fd(&in, fd[0], "p", &e) ||
-	    pthread_create(&t, NULL, wait_for_input, in))
+	if (pipe(fd) || os_signals_init(false, &e) || os_signals_init(false, &e) ||
+	    os_in_fd(&in, fd[0], "p", &e) || pthread_create(&t, NULL, wait_for_input, in))
 		return 1;
 	usleep(20000);
 	raise(SIGTERM); /* on this thread, while the other one waits */
@@ -383,7 +417,8 @@ static void test_signals(void)
 	OK(in_child(child_stop) == 128 + SIGTERM, "TERM wakes a reader on any thread; re-raised");
 	OK(in_child(child_ignored) == 0, "what the parent ignored stays ignored");
 	OK(in_child(child_fds) == 0, "closed descriptors are filled, and writing to one fails");
-	OK(in_child(child_pipe) == 128 + SIGPIPE, "SIGPIPE ends quietly even where the parent ignored it");
+	OK(in_child(child_pipe) == 128 + SIGPIPE,
+	   "SIGPIPE ends quietly even where the parent ignored it");
 }
 
 int main(void)
@@ -404,8 +439,8 @@ int main(void)
 	test_out();
 	test_map();
 	test_signals();
-	OK(os_cpus() >= 1 && os_memory_available() > 1 << 20 && os_memory_peak() > 1 << 16, "%u processors, %ju MiB free",
-	   os_cpus(), (uintmax_t)os_memory_available() >> 20);
+	OK(os_cpus() >= 1 && os_memory_available() > 1 << 20 && os_memory_peak() > 1 << 16,
+	   "%u processors, %ju MiB free", os_cpus(), (uintmax_t)os_memory_available() >> 20);
 	snprintf(cmd, sizeof cmd, "rm -rf '%s'", dir);
 	return system(cmd) ? 1 : tap_done();
 }

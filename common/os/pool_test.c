@@ -104,7 +104,8 @@ int main(void)
 		pthread_join(neighbour, NULL);
 	}
 	/* measured under 2 s; a pool that spins against its own threads takes minutes */
-	OK(time_mono_ns() - began < 60000000000u, "no collapse with 8 threads or a busy neighbour: %.2f s",
+	OK(time_mono_ns() - began < 60000000000u,
+	   "no collapse with 8 threads or a busy neighbour: %.2f s",
 	   (double)(time_mono_ns() - began) / 1e9);
 	OK(!os_pool_new(&p, 3, &e), "a pool that does nothing");
 	os_pool_free(p);

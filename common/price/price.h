@@ -94,12 +94,14 @@ struct price_call {
 	bool batch;          /* of a batch API */
 	bool local;          /* has a `model_digest` and no provider: priced by seconds as local/<model> */
 	bool cache_hit;      /* answered from a response cache: costs nothing */
+	struct json_val calls; /* the array of calls of a record that has some: then nothing else here is set for use */
 	struct price_usage usage;
 };
 /*
  * Read an entry of `calls`, or a whole record or answer of a vendor: OpenAI chat, Responses, realtime and Batch,
  * Anthropic messages and batches, Bedrock Converse, Gemini, Cohere, xAI, OpenTelemetry and OpenInference attributes.
- * ERR_INVALID_FIELD for counts that are negative, no numbers, or contradict each other.
+ * ERR_INVALID_FIELD for counts that are negative, no numbers, or contradict each other. A record with `calls` gives
+ * just those, to be read one by one.
  */
 int price_call_read(struct price_call *out, struct json_val obj, struct arena *a, struct err *e);
 
@@ -169,5 +171,20 @@ struct price_row {
 };
 size_t price_book_rows(const struct price_book *b);
 struct price_row price_book_row(const struct price_book *b, size_t i);
+
+/* ---- reports ---------------------------------------------------------------------------------- */
+
+/*
+ * Sums of records that llm-cost has priced, grouped by `by`: names out of model, provider, sku, stage, day, month and
+ * tag:NAME (the record's `tags`), with commas between; ERR_USAGE for any other. put appends the groups to out, the
+ * dearest first: aligned columns, one object a line, or CSV (RFC 4180).
+ */
+struct price_report;
+enum price_format { PRICE_TABLE, PRICE_NDJSON, PRICE_CSV };
+int price_report_new(struct price_report **out, const char *by, struct err *e);
+void price_report_free(struct price_report *rep);
+/* A record with `calls`, or one that is a call. Not while another thread adds. */
+int price_report_add(struct price_report *rep, struct json_val record, struct arena *a, struct err *e);
+int price_report_put(struct buf *out, struct price_report *rep, enum price_format f, struct err *e);
 
 #endif

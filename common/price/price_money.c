@@ -113,33 +113,52 @@ int price_decimal_i64(int64_t *out, bool *inexact, struct str s, unsigned scale,
 	return 0;
 }
 
+/* The digits of v < 10^n, exactly n of them. */
+static void put_digits(char *out, uint64_t v, unsigned n)
+{
+	while (n) {
+		out[--n] = (char)('0' + v % 10);
+		v /= 10;
+	}
+}
+
 size_t price_put(char out[PRICE_BUF], __int128 e18)
 {
 	const uint64_t one = 1000000000000000000u;
 	unsigned __int128 v = e18 < 0 ? -(unsigned __int128)e18 : (unsigned __int128)e18;
-	unsigned __int128 whole = v / one;
-	uint64_t frac = (uint64_t)(v % one);
+	unsigned __int128 whole = 0;
+	uint64_t frac;
+	unsigned places = 18;
 	size_t n = 0;
 
+	if (v >> 64) {
+		whole = v / one;
+		frac = (uint64_t)(v % one);
+	} else { /* up to 18: no division of 128 bits */
+		whole = (uint64_t)v / one;
+		frac = (uint64_t)v % one;
+	}
 	if (e18 < 0)
 		out[n++] = '-';
 	if (whole >= one) { /* two runs of digits; the second has all its zeros */
 		n += num_put_u64(out + n, (uint64_t)(whole / one));
-		for (uint64_t p = one / 10, w = (uint64_t)(whole % one); p; p /= 10)
-			out[n++] = (char)('0' + w / p % 10);
+		put_digits(out + n, (uint64_t)(whole % one), 18);
+		n += 18;
 	} else {
 		n += num_put_u64(out + n, (uint64_t)whole);
 	}
 	if (frac) {
-		char *p = out + n + 19;
-
-		out[n] = '.';
-		*p = '\0';
-		for (uint64_t f = frac; p > out + n + 1; f /= 10)
-			*--p = (char)('0' + f % 10);
-		n += 19;
-		while (out[n - 1] == '0')
-			n--;
+		while (frac % 1000 == 0) {
+			frac /= 1000;
+			places -= 3;
+		}
+		while (frac % 10 == 0) {
+			frac /= 10;
+			places--;
+		}
+		out[n++] = '.';
+		put_digits(out + n, frac, places);
+		n += places;
 	}
 	out[n] = '\0';
 	return n;

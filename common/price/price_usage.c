@@ -174,28 +174,30 @@ static int modalities(struct counts *c, enum place p, struct json_val list, stru
 	return 0;
 }
 
-static bool key_is(struct str raw, const struct field *f)
+/* The field of that name and place, or NULL. Names are compared as they stand but for those with an escape. */
+static const struct field *find_field(const struct field *f, size_t n, enum place at, struct str key)
 {
-	return raw.n == f->n ? memcmp(raw.p, f->name, f->n) == 0 :
-			       raw.n > f->n && memchr(raw.p, '\\', raw.n) &&
-				       json_key_is(raw, (struct str){ f->name, f->n });
+	bool escaped = memchr(key.p, '\\', key.n) != NULL;
+
+	for (; n; f++, n--)
+		if (f->at == at && (escaped ? json_key_is(key, (struct str){ f->name, f->n }) :
+					      f->n == key.n && memcmp(f->name, key.p, key.n) == 0))
+			return f;
+	return NULL;
 }
 
 static int walk(struct counts *c, enum place at, struct json_val obj, struct err *e);
 
 static int member(struct counts *c, enum place at, struct str key, struct json_val v, struct err *e)
 {
-	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-		const struct field *f = &fields[i];
+	const struct field *f = find_field(fields, sizeof fields / sizeof *fields, at, key);
 
-		if (f->at != at || !key_is(key, f))
-			continue;
-		if (f->to < R_N)
-			return set_count(c, (enum raw)f->to, key, v, e);
-		at = (enum place)(f->to - R_N);
-		return at >= P_G_PROMPT ? modalities(c, at, v, e) : walk(c, at, v, e);
-	}
-	return 0;
+	if (!f)
+		return 0;
+	if (f->to < R_N)
+		return set_count(c, (enum raw)f->to, key, v, e);
+	at = (enum place)(f->to - R_N);
+	return at >= P_G_PROMPT ? modalities(c, at, v, e) : walk(c, at, v, e);
 }
 
 /* Nested objects are few and fixed in kind; `billed_units` inside itself ends with the JSON's depth. */
@@ -284,10 +286,11 @@ static void combine(struct price_call *call, const struct counts *c)
 
 enum top {
 	T_USAGE, T_MODEL, T_REQUEST_MODEL, T_PROVIDER, T_TIER, T_REGION, T_TIME, T_DIGEST, T_TIMINGS, T_CACHE, T_RESPONSE,
-	T_RESULT, T_ATTRIBUTES
+	T_RESULT, T_ATTRIBUTES, T_CALLS
 };
 static const struct field tops[] = {
 	F(P_TOP, "usage", T_USAGE),
+	F(P_TOP, "calls", T_CALLS),
 	F(P_TOP, "model", T_MODEL),
 	F(P_TOP, "created", T_TIME),
 	F(P_TOP, "model_digest", T_DIGEST),
@@ -396,6 +399,10 @@ static int read_top(struct reader *r, enum top t, struct json_val v, unsigned de
 		return read_members(r, inner, depth + 1, e);
 	case T_ATTRIBUTES:
 		return read_members(r, v, depth + 1, e);
+	case T_CALLS:
+		if (depth == 0)
+			c->calls = v;
+		return 0;
 	}
 	return 0;
 }
@@ -409,12 +416,10 @@ static int read_members(struct reader *r, struct json_val obj, unsigned depth, s
 	if (depth > 2)
 		return 0;
 	while (json_next_member(&key, &v, &it)) {
-		size_t i = 0;
+		const struct field *f = find_field(tops, sizeof tops / sizeof *tops, P_TOP, key);
 
-		while (i < sizeof tops / sizeof *tops && !key_is(key, &tops[i]))
-			i++;
-		if (i < sizeof tops / sizeof *tops) {
-			if (read_top(r, (enum top)tops[i].to, v, depth, e))
+		if (f) {
+			if (read_top(r, (enum top)f->to, v, depth, e))
 				return -1;
 		} else if (key.n > 20 && (key.p[0] == 'g' || key.p[0] == 'l') &&
 			   member(&r->counts, P_TOP, key, v, e)) { /* "gen_ai.usage.…", "llm.token_count.…" */
@@ -447,6 +452,8 @@ int price_call_read(struct price_call *out, struct json_val obj, struct arena *a
 	*out = (struct price_call){ .model = { "", 0 }, .provider = { "", 0 }, .tier = { "", 0 }, .region = { "", 0 } };
 	if (read_members(&r, obj, 0, e))
 		return -1;
+	if (out->calls.type == JSON_ARRAY && json_count(out->calls)) /* what stands beside them is not a call */
+		return 0;
 	if (!out->model.n)
 		out->model = r.request_model;
 	out->local = r.digest && !out->provider.n;

@@ -3,3 +3,5 @@ TESTS += %D%/check-examples.t
 EXTRA_DIST += %D%/check-examples.t
 TESTS += %D%/cli.t %D%/check-options.t
 EXTRA_DIST += %D%/cli.t %D%/check-options.t
+TESTS += %D%/llm-cost.t
+EXTRA_DIST += %D%/llm-cost.t

@@ -1,4 +1,5 @@
-/* num_fuzz: text that num_f64 takes reads as strtod and strtof read it, and what is printed reads back. */
+/* num_fuzz: text that num_f64 takes reads as strtod and strtof read it, and what is printed reads
+ * back. */
 #include "config.h"
 #include "base/base.h"
 #include <math.h>
@@ -32,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!num_u64(&u, s, 0, UINT64_MAX, NULL) && size < sizeof z && size && *s.p != '0')
 		must(str_eq(s, (struct str){ out, num_put_u64(out, u) }));
-	if (!num_i64(&i, s, INT64_MIN, INT64_MAX, NULL) && size && s.p[size > 1 && *s.p == '-'] != '0')
+	if (!num_i64(&i, s, INT64_MIN, INT64_MAX, NULL) && size &&
+	    s.p[size > 1 && *s.p == '-'] != '0')
 		must(str_eq(s, (struct str){ out, num_put_i64(out, i) }));
 	if (size >= sizeof any) { /* any bits as a number */
 		memcpy(&any, data, sizeof any);

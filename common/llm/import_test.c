@@ -1,0 +1,513 @@
+/* Unit tests of import: folders are built here, tensor by tensor, and what comes out is looked at value by value. */
+#include "config.h"
+#include "llm/pack_impl.h"
+#include "tap.h"
+#include "base/banned.h"
+#include <ftw.h>
+#include <math.h>
+#include <unistd.h>
+
+static char root[4096];
+static const char *in(const char *name)
+{
+	static char p[8192];
+
+	snprintf(p, sizeof p, "%s/%s", root, name);
+	return p;
+}
+
+static void put(const char *name, const void *p, size_t n)
+{
+	FILE *f = fopen(in(name), "wb");
+
+	if (!f || fwrite(p, 1, n, f) != n || fclose(f))
+		printf("# cannot write %s\n", name);
+}
+
+static void put_text(const char *name, const char *z)
+{
+	put(name, z, strlen(z));
+}
+
+/* ---- a safetensors file, F32: element (r, c) of the k-th tensor is k + r / 4 + c / 256 --------------------------------- */
+
+static struct buf head, data;
+static unsigned n_tensors;
+
+static float value(unsigned k, int64_t r, int64_t c)
+{
+	return (float)k + (float)r / 4.0f + (float)c / 256.0f;
+}
+
+static void st_begin(void)
+{
+	buf_reset(&head);
+	buf_reset(&data);
+	n_tensors = 0;
+	buf_addc(&head, '{');
+}
+
+/* rows 0: one dimension. */
+static void st_add(const char *name, int64_t rows, int64_t cols)
+{
+	size_t from = data.n;
+
+	for (int64_t r = 0; r < (rows ? rows : 1); r++)
+		for (int64_t c = 0; c < cols; c++) {
+			float x = value(n_tensors, r, c);
+
+			buf_add(&data, &x, sizeof x);
+		}
+	buf_addf(&head, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[", n_tensors ? "," : "", name);
+	if (rows)
+		buf_addf(&head, "%lld,", (long long)rows);
+	buf_addf(&head, "%lld],\"data_offsets\":[%zu,%zu]}", (long long)cols, from, data.n);
+	n_tensors++;
+}
+
+static void st_end(void)
+{
+	uint64_t n;
+	struct buf b;
+
+	buf_addc(&head, '}');
+	n = head.n;
+	buf_init(&b, 1 << 24);
+	buf_add(&b, &n, 8);
+	buf_adds(&b, buf_str(&head));
+	buf_adds(&b, buf_str(&data));
+	put("hf/model.safetensors", b.p, b.n);
+	buf_release(&b);
+}
+
+/* ---- folders --------------------------------------------------------------------------------- */
+
+#define VOCAB 8
+static const char tokenizer[] =
+	"{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":["
+	"{\"id\":0,\"content\":\"[PAD]\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
+	"\"special\":true},"
+	"{\"id\":1,\"content\":\"[UNK]\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
+	"\"special\":true},"
+	"{\"id\":2,\"content\":\"[CLS]\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
+	"\"special\":true},"
+	"{\"id\":3,\"content\":\"[SEP]\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
+	"\"special\":true}],"
+	"\"normalizer\":{\"type\":\"BertNormalizer\",\"clean_text\":true,\"handle_chinese_chars\":true,"
+	"\"strip_accents\":null,\"lowercase\":true},\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},"
+	"\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"[CLS]\",\"type_id\":0}},"
+	"{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"SpecialToken\":{\"id\":\"[SEP]\",\"type_id\":0}}],"
+	"\"pair\":[{\"SpecialToken\":{\"id\":\"[CLS]\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},"
+	"{\"SpecialToken\":{\"id\":\"[SEP]\",\"type_id\":0}},{\"Sequence\":{\"id\":\"B\",\"type_id\":1}},"
+	"{\"SpecialToken\":{\"id\":\"[SEP]\",\"type_id\":1}}],\"special_tokens\":{"
+	"\"[CLS]\":{\"id\":\"[CLS]\",\"ids\":[2],\"tokens\":[\"[CLS]\"]},"
+	"\"[SEP]\":{\"id\":\"[SEP]\",\"ids\":[3],\"tokens\":[\"[SEP]\"]}}},"
+	"\"decoder\":{\"type\":\"WordPiece\",\"prefix\":\"##\",\"cleanup\":true},"
+	"\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##\","
+	"\"max_input_chars_per_word\":100,\"vocab\":{\"[PAD]\":0,\"[UNK]\":1,\"[CLS]\":2,\"[SEP]\":3,\"the\":4,\"cat\":5,"
+	"\"##s\":6,\"sat\":7}}}";
+
+/* 4 heads of 8, 2 of keys and values; VOCAB + 2 rows, of which two are padding. */
+static void llama_tensors(const char *prefix, bool lm_head)
+{
+	static const struct {
+		const char *name;
+		int64_t rows, cols;
+	} t[] = { { "embed_tokens.weight", VOCAB + 2, 32 },
+		  { "norm.weight", 0, 32 },
+		  { "layers.0.input_layernorm.weight", 0, 32 },
+		  { "layers.0.self_attn.q_proj.weight", 32, 32 },
+		  { "layers.0.self_attn.k_proj.weight", 16, 32 },
+		  { "layers.0.self_attn.v_proj.weight", 16, 32 },
+		  { "layers.0.self_attn.o_proj.weight", 32, 32 },
+		  { "layers.0.self_attn.q_proj.bias", 0, 32 },
+		  { "layers.0.post_attention_layernorm.weight", 0, 32 },
+		  { "layers.0.mlp.gate_proj.weight", 64, 32 },
+		  { "layers.0.mlp.up_proj.weight", 64, 32 },
+		  { "layers.0.mlp.down_proj.weight", 32, 64 },
+		  { "layers.0.self_attn.rotary_emb.inv_freq", 0, 4 } };
+	char name[256];
+
+	st_begin();
+	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+		snprintf(name, sizeof name, "%s%s", prefix, t[i].name);
+		st_add(name, t[i].rows, t[i].cols);
+	}
+	if (lm_head)
+		st_add("lm_head.weight", VOCAB + 2, 32);
+}
+
+static void llama_config(const char *more)
+{
+	char text[2048];
+
+	snprintf(text, sizeof text,
+		 "{\"architectures\":[\"LlamaForCausalLM\"],\"hidden_size\":32,\"intermediate_size\":64,"
+		 "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"num_hidden_layers\":1,"
+		 "\"max_position_embeddings\":128,\"rms_norm_eps\":1e-5,\"hidden_act\":\"silu\","
+		 "\"vocab_size\":10%s}",
+		 more);
+	put_text("hf/config.json", text);
+}
+
+static int import(const char *type, struct err *e)
+{
+	struct llm_import_opts o = { .type = type, .threads = 2 };
+	char from[8192];
+
+	snprintf(from, sizeof from, "%s", in("hf"));
+	unlink(in("out.gguf"));
+	return llm_import(from, in("out.gguf"), &o, e);
+}
+
+static struct gguf *imported(const char *type)
+{
+	struct err e = { 0 };
+	struct gguf *g = NULL;
+
+	if (import(type, &e) || gguf_open(&g, in("out.gguf"), &e))
+		printf("# %s\n", e.text);
+	return g;
+}
+
+static void refused(const char *type, const char *needle, const char *what)
+{
+	struct err e = { 0 };
+	bool good = import(type, &e) && strstr(e.text, needle) && access(in("out.gguf"), F_OK);
+
+	OK(good, "refused: %s", what);
+	if (!good)
+		printf("# %s\n", e.text);
+}
+
+static float at(const struct gguf *g, const char *name, int64_t r, int64_t c)
+{
+	const struct gguf_tensor *t = gguf_find_tensor(g, name);
+	float x = NAN;
+
+	if (t && t->type == GGUF_F32 && c < t->ne[0] && r < t->ne[1])
+		memcpy(&x, t->data + 4 * (r * t->ne[0] + c), 4);
+	return x;
+}
+
+static bool is_u32(const struct gguf *g, const char *key, uint32_t v)
+{
+	uint32_t is;
+
+	return !gguf_u32(&is, g, key, NULL) && is == v;
+}
+
+static bool is_f32(const struct gguf *g, const char *key, float v)
+{
+	float is;
+
+	return !gguf_f32(&is, g, key, NULL) && is == v;
+}
+
+static bool is_str(const struct gguf *g, const char *key, const char *v)
+{
+	return str_is(gguf_str_or(g, key, STR("(none)")), v);
+}
+
+/* ---- llama ----------------------------------------------------------------------------------- */
+
+static void test_llama(void)
+{
+	struct gguf *g;
+	bool q = true, k = true, bias = true;
+
+	llama_config(",\"rope_theta\":5000.0");
+	put_text("hf/generation_config.json", "{\"temperature\":0.6,\"top_k\":20,\"top_p\":0.9}");
+	put_text("hf/README.md", "---\nlanguage: en\nlicense: apache-2.0\n---\n# x\n");
+	llama_tensors("model.", true);
+	st_end();
+	g = imported("f32");
+	OK(g != NULL, "a llama folder");
+	if (!g)
+		return;
+	OK(is_str(g, "general.architecture", "llama") && is_str(g, "general.name", "hf") &&
+		   is_str(g, "general.license", "apache-2.0") && is_u32(g, "general.file_type", 0),
+	   "general keys");
+	OK(is_u32(g, "llama.block_count", 1) && is_u32(g, "llama.context_length", 128) &&
+		   is_u32(g, "llama.embedding_length", 32) && is_u32(g, "llama.feed_forward_length", 64) &&
+		   is_u32(g, "llama.attention.head_count", 4) && is_u32(g, "llama.attention.head_count_kv", 2) &&
+		   is_u32(g, "llama.rope.dimension_count", 8) && is_u32(g, "llama.vocab_size", VOCAB) &&
+		   is_f32(g, "llama.attention.layer_norm_rms_epsilon", 1e-5f) &&
+		   is_f32(g, "llama.rope.freq_base", 5000.0f),
+	   "keys of the architecture");
+	OK(is_f32(g, "general.sampling.temp", 0.6f) && gguf_find(g, "general.sampling.top_k") &&
+		   is_f32(g, "general.sampling.top_p", 0.9f),
+	   "the author's sampling");
+	OK(gguf_find_tensor(g, "token_embd.weight")->ne[1] == VOCAB && gguf_find_tensor(g, "output.weight")->ne[1] == VOCAB &&
+		   at(g, "token_embd.weight", 7, 31) == value(0, 7, 31) && at(g, "output.weight", 3, 1) == value(13, 3, 1),
+	   "rows without a token are left out");
+	for (int64_t r = 0; r < 32; r++) { /* head r / 8: element 2 i + h comes from h * 4 + i */
+		int64_t from = r - r % 8 + (r % 2) * 4 + r % 8 / 2;
+
+		q = q && at(g, "blk.0.attn_q.weight", r, 5) == value(3, from, 5);
+		k = k && (r >= 16 || at(g, "blk.0.attn_k.weight", r, 5) == value(4, from, 5));
+		bias = bias && at(g, "blk.0.attn_q.bias", 0, r) == value(7, 0, from);
+	}
+	OK(q && k && bias, "rows of q and k, and the bias, are in rotary order");
+	OK(at(g, "blk.0.attn_v.weight", 9, 5) == value(5, 9, 5) && at(g, "blk.0.attn_output.weight", 9, 5) == value(6, 9, 5) &&
+		   at(g, "blk.0.ffn_norm.weight", 0, 3) == value(8, 0, 3) &&
+		   at(g, "blk.0.ffn_gate.weight", 63, 3) == value(9, 63, 3) &&
+		   at(g, "blk.0.ffn_up.weight", 63, 3) == value(10, 63, 3) &&
+		   at(g, "blk.0.ffn_down.weight", 31, 60) == value(11, 31, 60) &&
+		   at(g, "blk.0.attn_norm.weight", 0, 3) == value(2, 0, 3) &&
+		   at(g, "output_norm.weight", 0, 3) == value(1, 0, 3),
+	   "all others are in their places");
+	OK(gguf_n_tensors(g) == 13, "and nothing else (%zu)", gguf_n_tensors(g));
+	gguf_close(g);
+}
+
+static void test_llama_forms(void)
+{
+	struct gguf *g;
+	float x;
+
+	/* tied; Llama 3's frequencies: numbers of transformers 5 for these parameters, by _compute_llama3_parameters() */
+	llama_config(",\"tie_word_embeddings\":true,\"rope_parameters\":{\"rope_type\":\"llama3\",\"rope_theta\":500000.0,"
+		     "\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
+		     "\"original_max_position_embeddings\":64}");
+	llama_tensors("", true);
+	st_end();
+	g = imported("q8_0");
+	OK(g && !gguf_find_tensor(g, "output.weight"), "tied embeddings: no second copy; names without a prefix");
+	if (g) {
+		x = at(g, "rope_freqs.weight", 0, 1);
+		OK(at(g, "rope_freqs.weight", 0, 0) == 1 && at(g, "rope_freqs.weight", 0, 3) == 8 && x == 8,
+		   "divisors of rotary frequencies (%g)", (double)x);
+		OK(gguf_find_tensor(g, "blk.0.attn_q.weight")->type == GGUF_Q8_0 &&
+			   gguf_find_tensor(g, "blk.0.attn_norm.weight")->type == GGUF_F32 &&
+			   gguf_find_tensor(g, "blk.0.attn_q.bias")->type == GGUF_F32 &&
+			   gguf_find_tensor(g, "token_embd.weight")->type == GGUF_Q8_0 &&
+			   is_u32(g, "general.file_type", 7),
+		   "q8_0: matrices are quantized, norms and biases are not");
+		gguf_close(g);
+	}
+	llama_config(",\"rope_theta\":1e6,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4.0,"
+		     "\"original_max_position_embeddings\":32}");
+	g = imported("f16");
+	OK(g && is_str(g, "llama.rope.scaling.type", "yarn") && is_f32(g, "llama.rope.scaling.factor", 4) &&
+		   is_u32(g, "llama.rope.scaling.original_context_length", 32) && is_f32(g, "llama.rope.freq_base", 1e6f),
+	   "yarn");
+	OK(g && gguf_find_tensor(g, "output.weight") && gguf_find_tensor(g, "output.weight")->type == GGUF_F16,
+	   "a head of its own when embeddings are not tied");
+	gguf_close(g);
+	llama_config(",\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2.0}");
+	refused("f16", "rope_scaling", "another rotary scaling");
+	llama_config(",\"hidden_act\":\"relu\"");
+	put_text("hf/generation_config.json", "{\"temperature\":-1}");
+	refused("f16", "out of range", "an impossible temperature");
+	unlink(in("hf/generation_config.json"));
+	llama_config(",\"quantization_config\":{\"quant_method\":\"gptq\"}");
+	refused("f16", "quantized already", "a quantized folder");
+	llama_config(",\"num_local_experts\":8");
+	refused("f16", "experts", "a mixture of experts");
+}
+
+static void test_llama_refused(void)
+{
+	float nan = NAN, big = 1e6f;
+
+	llama_config("");
+	llama_tensors("model.", false);
+	st_add("model.layers.0.self_attn.q_norm.weight", 0, 8);
+	st_end();
+	refused("f16", "q_norm.weight has no place", "a tensor that has no place");
+	llama_tensors("model.", false);
+	buf_reset(&head);
+	buf_reset(&data);
+	st_begin();
+	st_add("model.embed_tokens.weight", VOCAB, 32);
+	st_add("model.norm.weight", 0, 32);
+	st_end();
+	refused("f16", "layers.0.input_layernorm.weight is missing", "a missing tensor");
+	st_begin();
+	st_add("model.embed_tokens.weight", VOCAB - 1, 32);
+	st_end();
+	refused("f16", "7 rows, the tokenizer 8 tokens", "fewer rows than tokens");
+	llama_tensors("model.", false);
+	memcpy(data.p + 100, &nan, 4);
+	st_end();
+	refused("q8_0", "not finite", "a NaN");
+	llama_tensors("model.", false);
+	memcpy(data.p + 100, &big, 4);
+	st_end();
+	refused("f16", "do not fit F16", "a value that F16 has not");
+	refused("q9", "none of", "an unknown type");
+}
+
+/* ---- bert ------------------------------------------------------------------------------------ */
+
+static void bert_tensors(const char *prefix, const char *w, const char *b)
+{
+	static const struct {
+		const char *name;
+		int64_t rows, cols;
+		int parts; /* 1 weight; 2 and bias; 3 a norm */
+	} t[] = { { "embeddings.word_embeddings", VOCAB, 32, 1 },
+		  { "embeddings.position_embeddings", 16, 32, 1 },
+		  { "embeddings.token_type_embeddings", 2, 32, 1 },
+		  { "embeddings.LayerNorm", 0, 32, 3 },
+		  { "encoder.layer.0.attention.self.query", 32, 32, 2 },
+		  { "encoder.layer.0.attention.self.key", 32, 32, 2 },
+		  { "encoder.layer.0.attention.self.value", 32, 32, 2 },
+		  { "encoder.layer.0.attention.output.dense", 32, 32, 2 },
+		  { "encoder.layer.0.attention.output.LayerNorm", 0, 32, 3 },
+		  { "encoder.layer.0.intermediate.dense", 64, 32, 2 },
+		  { "encoder.layer.0.output.dense", 32, 64, 2 },
+		  { "encoder.layer.0.output.LayerNorm", 0, 32, 3 } };
+	char name[256];
+
+	st_begin();
+	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+		snprintf(name, sizeof name, "%s%s.%s", prefix, t[i].name, t[i].parts == 3 ? w : "weight");
+		st_add(name, t[i].rows, t[i].cols);
+		if (t[i].parts == 1)
+			continue;
+		snprintf(name, sizeof name, "%s%s.%s", prefix, t[i].name, t[i].parts == 3 ? b : "bias");
+		st_add(name, 0, t[i].rows ? t[i].rows : t[i].cols);
+	}
+	snprintf(name, sizeof name, "%spooler.dense.weight", prefix);
+	st_add(name, 32, 32);
+	st_end();
+}
+
+static const char bert_config[] =
+	"{\"architectures\":[\"BertModel\"],\"hidden_size\":32,\"intermediate_size\":64,\"num_attention_heads\":4,"
+	"\"num_hidden_layers\":1,\"max_position_embeddings\":16,\"layer_norm_eps\":1e-12,\"hidden_act\":\"gelu\","
+	"\"type_vocab_size\":2,\"position_embedding_type\":\"absolute\",\"vocab_size\":8}";
+
+static void test_bert(void)
+{
+	struct gguf *g;
+
+	put_text("hf/config.json", bert_config);
+	unlink(in("hf/README.md"));
+	put_text("hf/modules.json",
+		 "[{\"idx\":0,\"name\":\"0\",\"path\":\"\",\"type\":\"sentence_transformers.models.Transformer\"},"
+		 "{\"idx\":1,\"name\":\"1\",\"path\":\"1_Pooling\",\"type\":\"sentence_transformers.models.Pooling\"},"
+		 "{\"idx\":2,\"name\":\"2\",\"path\":\"2_Normalize\",\"type\":\"sentence_transformers.models.Normalize\"}]");
+	put_text("hf/1_Pooling/config.json", "{\"pooling_mode_cls_token\":true,\"pooling_mode_mean_tokens\":false}");
+	put_text("hf/config_sentence_transformers.json",
+		 "{\"prompts\":{\"query\":\"query: \",\"passage\":\"passage: \"},\"default_prompt_name\":null}");
+	put_text("hf/sentence_bert_config.json", "{\"max_seq_length\":12,\"do_lower_case\":false}");
+	bert_tensors("", "weight", "bias");
+	g = imported("f16");
+	OK(g != NULL, "a bert folder");
+	if (!g)
+		return;
+	OK(is_str(g, "general.architecture", "bert") && is_u32(g, "bert.block_count", 1) &&
+		   is_u32(g, "bert.context_length", 16) && is_u32(g, "bert.attention.head_count", 4) &&
+		   is_f32(g, "bert.attention.layer_norm_epsilon", 1e-12f) &&
+		   !gguf_bool_or(g, "bert.attention.causal", true) && is_u32(g, "tokenizer.ggml.token_type_count", 2),
+	   "keys of the architecture");
+	OK(is_u32(g, "bert.pooling_type", 2) && is_str(g, "llmu.prompt.query", "query: ") &&
+		   is_str(g, "llmu.prompt.document", "passage: ") && is_u32(g, "llmu.max_length", 12) &&
+		   gguf_bool_or(g, "llmu.normalize", false),
+	   "pooling, prompts, length limit, normalisation");
+	OK(is_str(g, "tokenizer.ggml.model", "bert") && gguf_find(g, "tokenizer.ggml.tokens")->n == VOCAB, "its tokenizer");
+	OK(gguf_n_tensors(g) == 21 && gguf_find_tensor(g, "position_embd.weight")->type == GGUF_F32 &&
+		   gguf_find_tensor(g, "token_types.weight")->type == GGUF_F32 &&
+		   gguf_find_tensor(g, "token_embd.weight")->type == GGUF_F16,
+	   "positions and token types stay F32");
+	OK(at(g, "blk.0.layer_output_norm.bias", 0, 9) == value(20, 0, 9) &&
+		   at(g, "blk.0.attn_output_norm.weight", 0, 9) == value(13, 0, 9) &&
+		   at(g, "blk.0.ffn_up.bias", 0, 63) == value(16, 0, 63),
+	   "norms and biases are in their places");
+	gguf_close(g);
+	bert_tensors("bert.", "gamma", "beta");
+	g = imported("f32");
+	OK(g && at(g, "token_embd_norm.bias", 0, 3) == value(4, 0, 3) && at(g, "blk.0.ffn_down.weight", 31, 63) == value(17, 31, 63),
+	   "old names: bert. in front, gamma and beta");
+	gguf_close(g);
+	put_text("hf/1_Pooling/config.json", "{\"pooling_mode_max_tokens\":true}");
+	refused("f16", "only mean, cls and last", "pooling by maximum");
+	put_text("hf/modules.json", "[{\"path\":\"2_Dense\",\"type\":\"sentence_transformers.models.Dense\"}]");
+	refused("f16", "Dense layer is not supported", "a dense layer behind the pooling");
+	put_text("hf/modules.json", "[{\"path\":\"../x\",\"type\":\"sentence_transformers.models.Pooling\"}]");
+	refused("f16", "no folder", "a module outside of the folder");
+	unlink(in("hf/modules.json"));
+	put_text("hf/tokenizer.json", "{}");
+	refused("f16", "hf", "a tokenizer that is none");
+	unlink(in("hf/tokenizer.json"));
+	refused("f16", "tokenizer.json", "no tokenizer");
+	unlink(in("hf/model.safetensors"));
+	refused("f16", "model.safetensors", "no weights");
+}
+
+/* ---- types ----------------------------------------------------------------------------------- */
+
+static void test_types(void)
+{
+	const struct pack_kind *k;
+	struct pack_model m = { .tied = false, .n_layer = 16 };
+	struct err e = { 0 };
+
+	OK(!pack_kind_find(&k, "Q4_0", &e) && k->file_type == 2, "a kind by name in any case");
+	OK(pack_type(k, &m, STR("blk.3.ffn_up.weight"), 512) == GGUF_Q4_0 &&
+		   pack_type(k, &m, STR("blk.3.ffn_up.weight"), 40) == GGUF_F16 &&
+		   pack_type(k, &m, STR("token_embd.weight"), 512) == GGUF_Q4_0,
+	   "q4_0; rows of 40 become F16");
+	OK(pack_type(k, &m, STR("output.weight"), 96) == GGUF_Q8_0, "an output whose rows are no 256 becomes Q8_0");
+	m.tied = true;
+	OK(pack_type(k, &m, STR("token_embd.weight"), 96) == GGUF_Q8_0, "so do embeddings that serve as output");
+	OK(!pack_is_weight(STR("blk.0.attn_norm.weight"), 1) && !pack_is_weight(STR("blk.0.attn_q_norm.weight"), 2) &&
+		   !pack_is_weight(STR("position_embd.weight"), 2) && !pack_is_weight(STR("token_types.weight"), 2) &&
+		   !pack_is_weight(STR("blk.0.attn_q.bias"), 2) && pack_is_weight(STR("blk.0.attn_q.weight"), 2),
+	   "what is quantized at all");
+	if (pack_kind_find(&k, "q4_k", &e)) {
+		SKIP("no K-quants");
+		return;
+	}
+	/* of 16 layers llama.cpp gives 0, 1, 4, 7, 10, 13, 14, 15 more bits */
+	for (unsigned i = 0, wrong = 0; i <= 16; i++) {
+		static const char more[] = "1100100100100111";
+		char name[64];
+
+		if (i == 16) {
+			OK(!wrong, "q4_k_m: Q6_K for the values of the chosen layers");
+			break;
+		}
+		snprintf(name, sizeof name, "blk.%u.attn_v.weight", i);
+		wrong += (pack_type(k, &m, str_of(name), 512) == GGUF_Q6_K) != (more[i] == '1');
+		snprintf(name, sizeof name, "blk.%u.ffn_down.weight", i);
+		wrong += (pack_type(k, &m, str_of(name), 512) == GGUF_Q6_K) != (more[i] == '1');
+		snprintf(name, sizeof name, "blk.%u.attn_q.weight", i);
+		wrong += pack_type(k, &m, str_of(name), 512) != GGUF_Q4_K;
+	}
+	OK(pack_type(k, &m, STR("blk.5.attn_q.weight"), 96) == GGUF_Q5_0 &&
+		   pack_type(k, &m, STR("blk.0.attn_v.weight"), 96) == GGUF_Q8_0,
+	   "rows that 256 does not divide fall back");
+}
+
+static int drop(const char *p, const struct stat *st, int type, struct FTW *f)
+{
+	(void)st;
+	(void)type;
+	(void)f;
+	return remove(p);
+}
+
+int main(void)
+{
+	static char dir[] = "import_test.XXXXXX";
+	struct err e = { 0 };
+
+	buf_init(&head, 1 << 20);
+	buf_init(&data, 1 << 24);
+	if (kern_init(NULL, &e) || !mkdtemp(dir) || !realpath(dir, root) || os_mkdirs(in("hf/1_Pooling"), 0777, &e))
+		return 1;
+	put_text("hf/tokenizer.json", tokenizer);
+	test_types();
+	test_llama();
+	test_llama_forms();
+	test_llama_refused();
+	test_bert();
+	nftw(root, drop, 8, FTW_DEPTH | FTW_PHYS);
+	buf_release(&head);
+	buf_release(&data);
+	return tap_done();
+}
