@@ -37,6 +37,9 @@ int os_in_read(struct str *out, bool *again, struct os_in *in, bool wait, struct
 /* The whole of a small file, at most max bytes (ERR_OPEN when larger). */
 int os_read_file(struct buf *out, const char *path, size_t max, struct err *e);
 
+/* Are both the same file on disk? "-" as `in` is standard input; devices and pipes never are. */
+bool os_same_file(const char *in, const char *out);
+
 /* ---- maps ------------------------------------------------------------------------------------ */
 
 /*

@@ -102,6 +102,15 @@ int os_in_open(struct os_in **out, const char *path, struct err *e)
 	return in_new(out, fd, path, true, e);
 }
 
+bool os_same_file(const char *in, const char *out)
+{
+	struct stat a, b;
+
+	if (strcmp(in, "-") ? stat(in, &a) : fstat(STDIN_FILENO, &a))
+		return false;
+	return !stat(out, &b) && S_ISREG(a.st_mode) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 bool os_wait_fd(int fd, short events, bool heed_stop)
 {
 	struct pollfd p[2] = { { .fd = fd, .events = events },

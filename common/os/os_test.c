@@ -124,6 +124,10 @@ static void test_in(void)
 	put_file(path_z, z, n + m + 1);
 	OK(drain(&b, path_z, &e) && e.code == ERR_READ, "rubbish behind: %s", e.text);
 	put_file(path_a, "12345", 5);
+	snprintf(z, sizeof z, "%s/./a", dir);
+	OK(os_same_file(path_a, z) && !os_same_file(path_a, path_z) && !os_same_file("/dev/null", "/dev/null") &&
+		   !os_same_file(path_a, "/nonexistent"),
+	   "the same file by another name");
 	OK(!os_read_file(&b, path_a, 5, &e) && b.n == 5 && b.p[5] == 0,
 	   "read_file up to its limit");
 	OK(os_read_file(&b, path_a, 4, &e) && e.code == ERR_OPEN && strstr(e.text, "limit of 4"),

@@ -120,6 +120,21 @@ static int open_all(struct record_io *io, struct str params, struct err *e)
 	return o->errors ? record_dest_open(&io->err, o->errors, o->resume != NULL, io->rs.copy, e) : 0;
 }
 
+/* An output that is also an input would be emptied before it is read. */
+static int writes_input(const struct record_opts *o, struct err *e)
+{
+	const char *outs[] = { o->output, o->resume, o->errors, o->summary }, *in;
+
+	for (size_t k = 0; k < sizeof outs / sizeof *outs; k++)
+		for (size_t i = 0; outs[k] && (i < o->n_files || i == 0); i++) {
+			in = o->n_files ? o->files[i] : "-";
+			if (os_same_file(in, outs[k]))
+				return err_set(e, ERR_USAGE, "%s is both read and written: give the output another name",
+					       outs[k]);
+		}
+	return 0;
+}
+
 int record_open(struct record_io **out, const struct record_opts *o, struct tally *t, const char *stage,
 		struct str params, struct err *e)
 {
@@ -147,6 +162,10 @@ int record_open(struct record_io **out, const struct record_opts *o, struct tall
 	}
 	if (o->resume && o->output && strcmp(o->resume, o->output) != 0) {
 		err_set(e, ERR_USAGE, "--resume %s writes there: leave -o out", o->resume);
+		io_free(io);
+		return -1;
+	}
+	if (writes_input(o, e)) {
 		io_free(io);
 		return -1;
 	}

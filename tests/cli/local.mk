@@ -5,3 +5,5 @@ TESTS += %D%/cli.t %D%/check-options.t
 EXTRA_DIST += %D%/cli.t %D%/check-options.t
 TESTS += %D%/llm-cost.t
 EXTRA_DIST += %D%/llm-cost.t
+TESTS += %D%/same-file.t
+EXTRA_DIST += %D%/same-file.t
