@@ -42,7 +42,8 @@ static size_t which(const struct json_edit *ed, struct str raw_key)
 	return i;
 }
 
-static void append(struct buf *out, const struct json_edit *ed, const struct json_val *found, bool empty)
+static void append(struct buf *out, const struct json_edit *ed, const struct json_val *found,
+		   bool empty)
 {
 	struct json_w w = { out, !empty };
 
@@ -76,13 +77,15 @@ static void put_to(struct buf *out, const char **done, const char *to)
 }
 
 /*
- * Runs of what stays are copied at once: all before `done` is out. Of a member that is removed the comma goes too:
- * the one behind it while no member was kept, else the one before it.
+ * Runs of what stays are copied at once: all before `done` is out. Of a member that is removed the
+ * comma goes too: the one behind it while no member was kept, else the one before it.
  */
-static int put(struct buf *out, struct json_val obj, struct members ms, const struct json_edit *ed, struct err *e)
+static int put(struct buf *out, struct json_val obj, struct members ms, const struct json_edit *ed,
+	       struct err *e)
 {
 	struct json_val found[JSON_EDIT_MAX] = { 0 };
-	const char *done = obj.raw.p, *end = done + obj.raw.n, *kept = done + 1; /* end of the last member kept */
+	const char *done = obj.raw.p, *end = done + obj.raw.n,
+		   *kept = done + 1; /* end of the last member kept */
 	struct members again = ms;
 	struct json_member x;
 	bool cut = false, empty = true; /* the last member was removed; none was kept */
@@ -128,8 +131,8 @@ int json_edit_put(struct buf *out, struct json_val obj, const struct json_edit *
 	return put(out, obj, (struct members){ NULL, NULL, json_iter(obj) }, ed, e);
 }
 
-int json_edit_put_members(struct buf *out, struct json_val obj, const struct json_member *m, size_t n,
-			  const struct json_edit *ed, struct err *e)
+int json_edit_put_members(struct buf *out, struct json_val obj, const struct json_member *m,
+			  size_t n, const struct json_edit *ed, struct err *e)
 {
 	if (obj.type != JSON_OBJECT)
 		return json_wrong_type(obj, "an object", e);

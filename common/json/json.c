@@ -37,21 +37,26 @@ static int bad_text(struct json_scan *s, struct str text, struct err *e)
 	unsigned char c;
 
 	if (s->p >= s->end)
-		return err_set(e, ERR_INVALID_JSON, "invalid JSON: it ends at byte %zu, expected %s", at, s->want);
+		return err_set(e, ERR_INVALID_JSON,
+			       "invalid JSON: it ends at byte %zu, expected %s", at, s->want);
 	c = (unsigned char)*s->p;
 	if (c > 0x20 && c < 0x7f)
-		return err_set(e, ERR_INVALID_JSON, "invalid JSON at byte %zu, '%c': expected %s", at, c, s->want);
-	return err_set(e, ERR_INVALID_JSON, "invalid JSON at byte %zu, 0x%02x: expected %s", at, c, s->want);
+		return err_set(e, ERR_INVALID_JSON, "invalid JSON at byte %zu, '%c': expected %s",
+			       at, c, s->want);
+	return err_set(e, ERR_INVALID_JSON, "invalid JSON at byte %zu, 0x%02x: expected %s", at, c,
+		       s->want);
 }
 
-/* UTF-8 has no ASCII byte inside a character, so the grammar can be checked first and the bytes after it. */
+/* UTF-8 has no ASCII byte inside a character, so the grammar can be checked first and the bytes
+ * after it. */
 static int check_utf8(struct str text, struct err *e)
 {
 	size_t at = utf8_valid(text);
 
 	if (at == text.n)
 		return 0;
-	return err_set(e, ERR_INVALID_UTF8, "invalid UTF-8 at byte %zu, 0x%02x", at, (unsigned char)text.p[at]);
+	return err_set(e, ERR_INVALID_UTF8, "invalid UTF-8 at byte %zu, 0x%02x", at,
+		       (unsigned char)text.p[at]);
 }
 
 /* s->m and s->max are the caller's. */
@@ -75,8 +80,8 @@ static int scan_prefix(struct json_val *out, size_t *used, struct json_scan *s, 
 	return 0;
 }
 
-static int scan_all(struct json_val *out, struct json_scan *s, struct str text, const struct json_ops *ops,
-		    struct err *e)
+static int scan_all(struct json_val *out, struct json_scan *s, struct str text,
+		    const struct json_ops *ops, struct err *e)
 {
 	size_t used;
 
@@ -87,15 +92,16 @@ static int scan_all(struct json_val *out, struct json_scan *s, struct str text, 
 	return s->p < s->end ? bad_text(s, text, e) : 0;
 }
 
-int json_parse_with(struct json_val *out, struct str text, const struct json_ops *ops, struct err *e)
+int json_parse_with(struct json_val *out, struct str text, const struct json_ops *ops,
+		    struct err *e)
 {
 	struct json_scan s = { 0 };
 
 	return scan_all(out, &s, text, ops, e);
 }
 
-int json_parse_members(struct json_val *out, struct json_member *m, size_t *n, size_t max, struct str text,
-		       struct err *e)
+int json_parse_members(struct json_val *out, struct json_member *m, size_t *n, size_t max,
+		       struct str text, struct err *e)
 {
 	struct json_scan s = { .m = m, .max = max };
 
@@ -244,7 +250,8 @@ bool json_key_is(struct str raw_key, struct str name)
 	const char *p = raw_key.p, *end = raw_key.p + raw_key.n;
 	size_t at = 0;
 
-	/* an escape is longer than what it stands for, so a name as long as the key has none in it */
+	/* an escape is longer than what it stands for, so a name as long as the key has none in it
+	 */
 	if (raw_key.n <= name.n || !memchr(raw_key.p, '\\', raw_key.n))
 		return str_eq(raw_key, name) && (!raw_key.n || !memchr(raw_key.p, '\\', raw_key.n));
 	while (p < end) {
@@ -293,7 +300,8 @@ static struct json_val step(struct json_val v, struct str name)
 
 	if (v.type == JSON_OBJECT)
 		return member(v, name);
-	if (v.type != JSON_ARRAY || (name.n > 1 && name.p[0] == '0') || num_u64(&i, name, 0, UINT64_MAX, NULL))
+	if (v.type != JSON_ARRAY || (name.n > 1 && name.p[0] == '0') ||
+	    num_u64(&i, name, 0, UINT64_MAX, NULL))
 		return none;
 	while (json_next(&x, &it))
 		if (i-- == 0)
@@ -311,7 +319,8 @@ static struct json_val pointer_step(struct json_val v, struct str token)
 		return (struct json_val){ { NULL, 0 }, JSON_NONE };
 	for (size_t i = 0; i < token.n; i++) {
 		name[n++] = token.p[i];
-		if (token.p[i] == '~' && i + 1 < token.n && (token.p[i + 1] == '0' || token.p[i + 1] == '1'))
+		if (token.p[i] == '~' && i + 1 < token.n &&
+		    (token.p[i + 1] == '0' || token.p[i + 1] == '1'))
 			name[n - 1] = token.p[++i] == '0' ? '~' : '/';
 	}
 	return step(v, (struct str){ name, n });
@@ -336,7 +345,8 @@ struct json_val json_path(struct json_val v, struct str path)
 
 		while (to < path.n && path.p[to] != sep)
 			to++;
-		v = pointer ? pointer_step(v, str_sub(path, from, to)) : step(v, str_sub(path, from, to));
+		v = pointer ? pointer_step(v, str_sub(path, from, to))
+			    : step(v, str_sub(path, from, to));
 		from = to + 1;
 	}
 	return v;

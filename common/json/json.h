@@ -1,8 +1,9 @@
 /*
- * json: a validating span scanner. A text is checked once, strictly (RFC 8259, UTF-8, depth <= 512);
- * after that values are spans of the original bytes, and the iterators below only walk what is known to
- * be valid. What a tool does not change it copies byte for byte: spelling of numbers, escapes, blanks,
- * order and duplicates of members. Among duplicates the last one counts (as in Python and JavaScript).
+ * json: a validating span scanner. A text is checked once, strictly (RFC 8259, UTF-8, depth <=
+ * 512); after that values are spans of the original bytes, and the iterators below only walk what
+ * is known to be valid. What a tool does not change it copies byte for byte: spelling of numbers,
+ * escapes, blanks, order and duplicates of members. Among duplicates the last one counts (as in
+ * Python and JavaScript).
  */
 #ifndef JSON_JSON_H
 #define JSON_JSON_H
@@ -30,13 +31,14 @@ struct json_val {
 /* ---- reading --------------------------------------------------------------------------------- */
 
 /*
- * Check a whole text (blanks around the value allowed) and give its value. ERR_INVALID_JSON names what
- * was expected and the byte offset; bad UTF-8 is ERR_INVALID_UTF8. Trailing text is an error.
+ * Check a whole text (blanks around the value allowed) and give its value. ERR_INVALID_JSON names
+ * what was expected and the byte offset; bad UTF-8 is ERR_INVALID_UTF8. Trailing text is an error.
  * A NUL or a control byte inside a string is an error.
  */
 int json_parse(struct json_val *out, struct str text, struct err *e);
 /*
- * The first value at the head of text (streams, "first balanced value"); *used counts the bytes up to its end.
+ * The first value at the head of text (streams, "first balanced value"); *used counts the bytes up
+ * to its end.
  */
 int json_parse_prefix(struct json_val *out, size_t *used, struct str text, struct err *e);
 
@@ -44,9 +46,10 @@ struct json_member {
 	struct str key; /* as written, between its quotes */
 	struct json_val val;
 };
-/* The same, and the members of an object at the top on the way: *n of them, the first `max` in m. */
-int json_parse_members(struct json_val *out, struct json_member *m, size_t *n, size_t max, struct str text,
-		       struct err *e);
+/* The same, and the members of an object at the top on the way: *n of them, the first `max` in m.
+ */
+int json_parse_members(struct json_val *out, struct json_member *m, size_t *n, size_t max,
+		       struct str text, struct err *e);
 
 struct json_iter {
 	const char *p, *end;
@@ -61,7 +64,8 @@ size_t json_count(struct json_val v); /* members or elements */
 
 /* The last member of that name; JSON_NONE where there is none or obj is no object. */
 struct json_val json_get(struct json_val obj, const char *name);
-/* By path: "a", "a.b", "hits.0.text", or a JSON Pointer that begins with '/'. JSON_NONE if not there. */
+/* By path: "a", "a.b", "hits.0.text", or a JSON Pointer that begins with '/'. JSON_NONE if not
+ * there. */
 struct json_val json_path(struct json_val v, struct str path);
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -71,7 +75,8 @@ struct json_val json_path(struct json_val v, struct str path);
  * A lone surrogate escape is ERR_INVALID_UTF8. Another type is ERR_INVALID_FIELD.
  */
 int json_str(struct str *out, struct json_val v, struct arena *a, struct err *e);
-/* Exact: a number with a fraction or exponent, or out of range, is ERR_INVALID_FIELD. "1.0" is not an integer. */
+/* Exact: a number with a fraction or exponent, or out of range, is ERR_INVALID_FIELD. "1.0" is not
+ * an integer. */
 int json_i64(int64_t *out, struct json_val v, struct err *e);
 int json_u64(uint64_t *out, struct json_val v, struct err *e);
 int json_f64(double *out, struct json_val v, struct err *e); /* correctly rounded */
@@ -84,7 +89,8 @@ int json_f32s(float **out, size_t *n, struct json_val v, struct arena *a, struct
 /* An array of integers that fit int32_t, in the arena. */
 int json_i32s(int32_t **out, size_t *n, struct json_val v, struct arena *a, struct err *e);
 
-/* Two values equal by content: numbers by value of their decimal text, strings decoded, members by name. */
+/* Two values equal by content: numbers by value of their decimal text, strings decoded, members by
+ * name. */
 bool json_equal(struct json_val a, struct json_val b);
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -111,7 +117,8 @@ void json_w_f32(struct json_w *w, float v);  /* shortest that reads back to the 
 void json_w_bool(struct json_w *w, bool v);
 void json_w_null(struct json_w *w);
 void json_w_raw(struct json_w *w, struct str json);
-void json_w_f32_base64(struct json_w *w, const float *v, size_t n); /* as OpenAI's base64 encoding */
+void json_w_f32_base64(struct json_w *w, const float *v,
+		       size_t n); /* as OpenAI's base64 encoding */
 void json_w_f32_array(struct json_w *w, const float *v, size_t n);
 void json_w_i32_array(struct json_w *w, const int32_t *v, size_t n);
 /* Pretty form for people: two blanks a level, ", " and ": " as Python's json.dumps(indent=2). */
@@ -124,13 +131,16 @@ int json_base64_get(struct buf *out, struct str s, struct err *e);
 /* ---- edits ----------------------------------------------------------------------------------- */
 
 /*
- * Changes to one object: set replaces the last member of that name in place (earlier duplicates stay) or
- * appends it after the members found; remove takes all of that name out. Every other byte stays.
- * Names and values are borrowed until json_edit_put() has run.
+ * Changes to one object: set replaces the last member of that name in place (earlier duplicates
+ * stay) or appends it after the members found; remove takes all of that name out. Every other byte
+ * stays. Names and values are borrowed until json_edit_put() has run.
  */
 #define JSON_EDIT_MAX 32
 struct json_edit {
-	struct { struct str name, value; bool remove; } set[JSON_EDIT_MAX];
+	struct {
+		struct str name, value;
+		bool remove;
+	} set[JSON_EDIT_MAX];
 	size_t n;
 };
 void json_edit_init(struct json_edit *ed);
@@ -139,7 +149,7 @@ int json_edit_remove(struct json_edit *ed, struct str name, struct err *e);
 /* The edited object, appended to out. */
 int json_edit_put(struct buf *out, struct json_val obj, const struct json_edit *ed, struct err *e);
 /* The same with all of the object's members at hand from json_parse_members(). */
-int json_edit_put_members(struct buf *out, struct json_val obj, const struct json_member *m, size_t n,
-			  const struct json_edit *ed, struct err *e);
+int json_edit_put_members(struct buf *out, struct json_val obj, const struct json_member *m,
+			  size_t n, const struct json_edit *ed, struct err *e);
 
 #endif

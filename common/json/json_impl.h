@@ -4,10 +4,11 @@
 
 #include "json/json.h"
 
-/* A strict scan in progress. On failure p is where it stopped and `want` what should have stood there. */
+/* A strict scan in progress. On failure p is where it stopped and `want` what should have stood
+ * there. */
 struct json_scan {
 	const char *p, *end;
-	bool wide;        /* a byte >= 0x80 was seen: the text is not checked as UTF-8 yet */
+	bool wide; /* a byte >= 0x80 was seen: the text is not checked as UTF-8 yet */
 	const char *want;
 	/* the members of an object at the top, the first `max` of `n`; max 0: not wanted */
 	struct json_member *m;
@@ -18,11 +19,13 @@ struct json_ops {
 	const char *name;
 	/* One value, blanks before it skipped, p left behind it. Grammar alone, not UTF-8. */
 	bool (*value)(struct json_scan *s);
-	/* In valid text only: p behind the opening quote; gives the place behind the closing one. */
+	/* In valid text only: p behind the opening quote; gives the place behind the closing one.
+	 */
 	const char *(*skip_string)(const char *p, const char *end);
 	/* In valid text only: p behind an opening bracket; gives the place behind its partner. */
 	const char *(*skip_nest)(const char *p, const char *end);
-	/* The first byte that a JSON string must escape, or end; sets *wide when it passes a byte >= 0x80. */
+	/* The first byte that a JSON string must escape, or end; sets *wide when it passes a byte
+	 * >= 0x80. */
 	const char *(*plain)(const char *p, const char *end, bool *wide);
 };
 
@@ -33,7 +36,8 @@ extern const struct json_ops json_ops_sse2, json_ops_avx2;
 /* The best table for this processor. */
 const struct json_ops *json_ops(void);
 
-int json_parse_with(struct json_val *out, struct str text, const struct json_ops *ops, struct err *e);
+int json_parse_with(struct json_val *out, struct str text, const struct json_ops *ops,
+		    struct err *e);
 
 static inline bool json_blank(char c)
 {
@@ -66,8 +70,9 @@ enum json_type json_type_of(char first);
 /* Behind the value at p, in valid text. */
 const char *json_skip(const char *p, const char *end, const struct json_ops *ops);
 /*
- * The code point at *p of a valid string's raw text, *p moved behind it: escapes decoded, pairs joined; a lone
- * surrogate comes back as itself (0xD800..0xDFFF). Bytes that need no decoding come back one at a time.
+ * The code point at *p of a valid string's raw text, *p moved behind it: escapes decoded, pairs
+ * joined; a lone surrogate comes back as itself (0xD800..0xDFFF). Bytes that need no decoding come
+ * back one at a time.
  */
 uint32_t json_unescape(const char **p, const char *end);
 /* s between quotes: escaped as little as JSON allows, bad UTF-8 as U+FFFD. */

@@ -3,10 +3,9 @@
  *   SCAN(name)    the name with the instruction set behind it
  *   SCAN_TARGET   the function attribute that allows the set
  *   SCAN_WIDTH    bytes a block (1: scalar), a block type and
- *   SCAN_STOPS(p, wide)   mask of the bytes that end or interrupt a string: " \ and controls; *wide gathers the high bits
- *   SCAN_QUOTES(p)        mask of " and \ alone
- *   SCAN_BRACKETS(p)      mask of " { } [ ]
- *   SCAN_DIGITS(p)        mask of the digits
+ *   SCAN_STOPS(p, wide)   mask of the bytes that end or interrupt a string: " \ and controls; *wide
+ * gathers the high bits SCAN_QUOTES(p)        mask of " and \ alone SCAN_BRACKETS(p)      mask of "
+ * { } [ ] SCAN_DIGITS(p)        mask of the digits
  */
 
 /* The first byte that ends or interrupts a string: quote, backslash, control; or end. */
@@ -46,7 +45,14 @@ static inline const char *SCAN(escape)(struct json_scan *s, const char *p)
 	if (left < 2)
 		return SCAN(fail)(s, s->end, "the end of an escape");
 	switch (p[1]) {
-	case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't':
+	case '"':
+	case '\\':
+	case '/':
+	case 'b':
+	case 'f':
+	case 'n':
+	case 'r':
+	case 't':
 		return p + 2;
 	case 'u':
 		for (size_t i = 2; i < 6; i++)
@@ -70,7 +76,8 @@ SCAN_TARGET static inline const char *SCAN(string)(struct json_scan *s, const ch
 		if (*p == '"')
 			break;
 		if (*p != '\\')
-			return SCAN(fail)(s, p, "no control character in a string (write it as \\u00XX)");
+			return SCAN(fail)(s, p,
+					  "no control character in a string (write it as \\u00XX)");
 		p = SCAN(escape)(s, p);
 		if (!p)
 			return NULL;
@@ -115,7 +122,8 @@ SCAN_TARGET static inline const char *SCAN(number)(struct json_scan *s, const ch
 
 			n = k ? n + 1 + k : SCAN_WIDTH;
 		}
-		if (n > 0 && n < SCAN_WIDTH && (*p != '0' || n == 1 || p[1] == '.') && p[n] != '.' && (p[n] | 0x20) != 'e')
+		if (n > 0 && n < SCAN_WIDTH && (*p != '0' || n == 1 || p[1] == '.') &&
+		    p[n] != '.' && (p[n] | 0x20) != 'e')
 			return p + n;
 	}
 #endif
@@ -188,9 +196,10 @@ SCAN_TARGET static inline const char *SCAN(simple)(struct json_scan *s, const ch
 	}
 }
 
-/* After a value inside something: closes what closes. Gives the place of the next value, or of the end (depth 0). */
-SCAN_TARGET static inline const char *SCAN(after)(struct json_scan *s, const char *p, unsigned *depth,
-						  const uint64_t *kinds)
+/* After a value inside something: closes what closes. Gives the place of the next value, or of the
+ * end (depth 0). */
+SCAN_TARGET static inline const char *SCAN(after)(struct json_scan *s, const char *p,
+						  unsigned *depth, const uint64_t *kinds)
 {
 	while (*depth) {
 		unsigned top = *depth - 1;

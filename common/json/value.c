@@ -4,7 +4,7 @@
 
 static const char *type_word(enum json_type t)
 {
-	static const char *const words[] = { "nothing", "null", "false", "true",
+	static const char *const words[] = { "nothing",  "null",     "false",    "true",
 					     "a number", "a string", "an array", "an object" };
 	return words[t];
 }
@@ -42,7 +42,8 @@ int json_str(struct str *out, struct json_val v, struct arena *a, struct err *e)
 			break;
 		c = json_unescape(&p, end);
 		if (c >= 0xD800 && c < 0xE000)
-			return err_set(e, ERR_INVALID_UTF8, "a lone surrogate \\u%04x in a string", c);
+			return err_set(e, ERR_INVALID_UTF8, "a lone surrogate \\u%04x in a string",
+				       c);
 		q += utf8_put(q, c);
 	}
 	out->n = (size_t)(q - out->p);
@@ -172,7 +173,8 @@ static bool number_equal(struct str a, struct str b)
 	}
 }
 
-/* Next decoded byte of a raw string, through escapes; false at the end. A lone surrogate comes as 3 bytes. */
+/* Next decoded byte of a raw string, through escapes; false at the end. A lone surrogate comes as 3
+ * bytes. */
 struct decoded {
 	const char *p, *end;
 	char u[4];

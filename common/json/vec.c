@@ -18,7 +18,8 @@ static void *vector_alloc(struct arena *a, size_t n)
 	return p ? p + (64 - ((uintptr_t)p & 63)) % 64 : NULL;
 }
 
-/* At most so many elements: each takes a byte and a comma. Address space alone, what is not needed is not touched. */
+/* At most so many elements: each takes a byte and a comma. Address space alone, what is not needed
+ * is not touched. */
 static size_t elements_max(struct json_val v)
 {
 	return v.raw.n / 2;
@@ -37,7 +38,8 @@ static inline bool eight_digits(uint32_t *out, const char *p)
 	uint64_t v;
 
 	memcpy(&v, p, 8);
-	if (((v & 0xF0F0F0F0F0F0F0F0u) | ((v + 0x0606060606060606u) & 0xF0F0F0F0F0F0F0F0u) >> 4) != 0x3333333333333333u)
+	if (((v & 0xF0F0F0F0F0F0F0F0u) | ((v + 0x0606060606060606u) & 0xF0F0F0F0F0F0F0F0u) >> 4) !=
+	    0x3333333333333333u)
 		return false;
 	v = (v & 0x0F0F0F0F0F0F0F0Fu) * (1 + (10u << 8)) >> 8;
 	v = (v & 0x00FF00FF00FF00FFu) * (1 + (100u << 16)) >> 16;
@@ -64,14 +66,16 @@ static inline const char *digits(uint64_t *w, const char *p, const char *end)
 }
 
 /*
- * The number at p to the nearest float, and where it ends. With at most 19 digits d is within two units of its last
- * place of the true value (two roundings), so rounding it to float is right unless it lies that near to the middle
- * between two floats; then, and for exponents out of the ordinary, num_json_f32() does it exactly.
+ * The number at p to the nearest float, and where it ends. With at most 19 digits d is within two
+ * units of its last place of the true value (two roundings), so rounding it to float is right
+ * unless it lies that near to the middle between two floats; then, and for exponents out of the
+ * ordinary, num_json_f32() does it exactly.
  */
 static inline const char *read_f32(float *out, const char *p, const char *end)
 {
-	static const double ten[] = { 1e0,  1e1,  1e2,	1e3,  1e4,  1e5,  1e6,	1e7,  1e8,  1e9,  1e10, 1e11,
-				      1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+	static const double ten[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+				      1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+				      1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
 	const char *from = p, *first, *to;
 	ptrdiff_t fraction = 0, n;
 	uint64_t w = 0, bits;
@@ -93,7 +97,8 @@ static inline const char *read_f32(float *out, const char *p, const char *end)
 	d = (double)w / ten[fraction <= 22 ? fraction : 0];
 	memcpy(&bits, &d, sizeof bits);
 	bits = (bits & 0x1FFFFFFF) - (0x10000000 - 4); /* what float cuts off, against the middle */
-	if (n <= 19 && fraction <= 22 && bits > 8 && (d > 1e-37 ? d < 1e38 : !w) && (to == end || (*to | 0x20) != 'e')) {
+	if (n <= 19 && fraction <= 22 && bits > 8 && (d > 1e-37 ? d < 1e38 : !w) &&
+	    (to == end || (*to | 0x20) != 'e')) {
 		*out = (float)(*from == '-' ? -d : d);
 		return to;
 	}
@@ -120,10 +125,13 @@ static int array_f32s(float **out, size_t *n, struct json_val v, struct arena *a
 			break;
 		from = p;
 		if (*p != '-' && !json_digit(*p))
-			return bad_component(i, (struct str){ p, (size_t)(json_skip(p, end, json_ops()) - p) }, "is no number", e);
+			return bad_component(
+				i, (struct str){ p, (size_t)(json_skip(p, end, json_ops()) - p) },
+				"is no number", e);
 		p = read_f32(&f[i], p, end);
 		if (!isfinite(f[i]))
-			return bad_component(i, (struct str){ from, (size_t)(p - from) }, "is too large for a 32-bit float", e);
+			return bad_component(i, (struct str){ from, (size_t)(p - from) },
+					     "is too large for a 32-bit float", e);
 	}
 	*out = f;
 	*n = i;
@@ -133,8 +141,8 @@ static int array_f32s(float **out, size_t *n, struct json_val v, struct arena *a
 /* ---- base64 ---------------------------------------------------------------------------------- */
 
 /*
- * Four characters give 24 bits: one table a place holds each character's bits where they belong, and BAD where
- * there is none. Kept as 32-bit words, 4 KiB in all: stays in the first cache.
+ * Four characters give 24 bits: one table a place holds each character's bits where they belong,
+ * and BAD where there is none. Kept as 32-bit words, 4 KiB in all: stays in the first cache.
  */
 #define BAD 0xFF000000u
 #define R4(v, s) (v) << (s), ((v) + 1) << (s), ((v) + 2) << (s), ((v) + 3) << (s)
@@ -144,9 +152,12 @@ static int array_f32s(float **out, size_t *n, struct json_val v, struct arena *a
 #define B43 B10, B10, B10, B10, BAD, BAD, BAD
 #define B133 B43, B43, B43, BAD, BAD, BAD, BAD
 /* '+' is 43, '/' 47, '0' 48, 'A' 65, 'a' 97 */
-#define PLACE(s) \
-	{ B43, 62u << (s), BAD, BAD, BAD, 63u << (s), R4(52u, s), R4(56u, s), 60u << (s), 61u << (s), \
-	  B5, BAD, BAD, R13(0u, s), R13(13u, s), B5, BAD, R13(26u, s), R13(39u, s), B133 }
+#define PLACE(s)                                                                                   \
+	{                                                                                          \
+		B43, 62u << (s), BAD, BAD, BAD, 63u << (s), R4(52u, s), R4(56u, s), 60u << (s),    \
+			61u << (s), B5, BAD, BAD, R13(0u, s), R13(13u, s), B5, BAD, R13(26u, s),   \
+			R13(39u, s), B133                                                          \
+	}
 static const uint32_t place[4][256] = { PLACE(18), PLACE(12), PLACE(6), PLACE(0) };
 
 static inline uint32_t four(const unsigned char *p)
@@ -160,8 +171,10 @@ static int bad_base64(struct str s, size_t at, struct err *e)
 		if (place[3][(unsigned char)s.p[at]] & BAD)
 			break;
 	if (at == s.n)
-		return err_set(e, ERR_INVALID_FIELD, "base64 is cut short: bits are left over at its end");
-	return err_set(e, ERR_INVALID_FIELD, "byte %zu, 0x%02x, is not base64", at, (unsigned char)s.p[at]);
+		return err_set(e, ERR_INVALID_FIELD,
+			       "base64 is cut short: bits are left over at its end");
+	return err_set(e, ERR_INVALID_FIELD, "byte %zu, 0x%02x, is not base64", at,
+		       (unsigned char)s.p[at]);
 }
 
 /* Bytes that s decodes to, padding allowed for. */
@@ -182,7 +195,8 @@ static int decode(unsigned char *q, struct str s, struct err *e)
 	uint32_t w;
 
 	if (s.n % 4)
-		return err_set(e, ERR_INVALID_FIELD, "base64 of %zu characters: not a multiple of 4", s.n);
+		return err_set(e, ERR_INVALID_FIELD,
+			       "base64 of %zu characters: not a multiple of 4", s.n);
 	for (; i < full; i++, p += 4, q += 3) {
 		w = four(p);
 		if (w & BAD)
@@ -193,7 +207,8 @@ static int decode(unsigned char *q, struct str s, struct err *e)
 	}
 	if (pad) {
 		w = place[0][p[0]] | place[1][p[1]] | (pad == 1 ? place[2][p[2]] : 0);
-		/* bits that the padding leaves over must be zero, or two texts would mean the same bytes */
+		/* bits that the padding leaves over must be zero, or two texts would mean the same
+		 * bytes */
 		if (w & BAD || w & (pad == 1 ? 0xFFu : 0xFFFFu))
 			return bad_base64(str_sub(s, 0, s.n - pad), i * 4, e);
 		*q++ = (unsigned char)(w >> 16);
@@ -253,8 +268,8 @@ static int base64_f32s(float **out, size_t *n, struct json_val v, struct arena *
 		return -1;
 	bytes = decoded_size(s);
 	if (s.n % 4 == 0 && bytes % 4)
-		return err_set(e, ERR_INVALID_VECTOR, "base64 of %zu bytes: not a whole number of 32-bit floats",
-			       bytes);
+		return err_set(e, ERR_INVALID_VECTOR,
+			       "base64 of %zu bytes: not a whole number of 32-bit floats", bytes);
 	f = vector_alloc(a, bytes / 4);
 	if (!f)
 		return err_nomem(e);
@@ -269,8 +284,8 @@ static int base64_f32s(float **out, size_t *n, struct json_val v, struct arena *
 		memcpy(f + i, &w, 4);
 #endif
 		if (!isfinite(f[i]))
-			return err_set(e, ERR_INVALID_VECTOR, "component %zu of the vector is %s", i,
-				       isnan(f[i]) ? "NaN" : "infinite");
+			return err_set(e, ERR_INVALID_VECTOR, "component %zu of the vector is %s",
+				       i, isnan(f[i]) ? "NaN" : "infinite");
 	}
 	*out = f;
 	*n = bytes / 4;
@@ -304,8 +319,8 @@ int json_i32s(int32_t **out, size_t *n, struct json_val v, struct arena *a, stru
 		if (json_i64(&k, x, e))
 			return err_wrap(e, "element %zu", i);
 		if (k < INT32_MIN || k > INT32_MAX)
-			return err_set(e, ERR_INVALID_FIELD, "element %zu, %lld, does not fit 32 bits", i,
-				       (long long)k);
+			return err_set(e, ERR_INVALID_FIELD,
+				       "element %zu, %lld, does not fit 32 bits", i, (long long)k);
 		t[i] = (int32_t)k;
 	}
 	*out = t;

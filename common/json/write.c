@@ -217,7 +217,8 @@ int json_pretty(struct buf *out, struct json_val v, unsigned indent, struct err 
 			buf_addz(out, ": ");
 		} else {
 			p = *from == '"' ? ops->skip_string(p, end) : p;
-			while (*from != '"' && p < end && *p != ',' && *p != '}' && *p != ']' && !json_blank(*p))
+			while (*from != '"' && p < end && *p != ',' && *p != '}' && *p != ']' &&
+			       !json_blank(*p))
 				p++;
 			buf_add(out, from, (size_t)(p - from));
 		}

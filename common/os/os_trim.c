@@ -31,7 +31,8 @@ static int last_line(uint64_t *out, int fd, uint64_t size, const char *path, str
 	return 0;
 }
 
-/* Behind the last whole frame. What follows must be the beginning of one: a damaged file is not cut. */
+/* Behind the last whole frame. What follows must be the beginning of one: a damaged file is not
+ * cut. */
 static int last_frame(uint64_t *out, const char *path, struct err *e)
 {
 	struct os_map m;
@@ -45,7 +46,8 @@ static int last_frame(uint64_t *out, const char *path, struct err *e)
 
 		if (ZSTD_isError(n)) {
 			if (ZSTD_getErrorCode(n) != ZSTD_error_srcSize_wrong)
-				failed = err_set(e, ERR_OPEN, "%s: damaged zstd data at byte %zu: %s", path, at,
+				failed = err_set(e, ERR_OPEN,
+						 "%s: damaged zstd data at byte %zu: %s", path, at,
 						 ZSTD_getErrorName(n));
 			break;
 		}
@@ -66,7 +68,8 @@ int os_trim_torn(uint64_t *size, const char *path, struct err *e)
 	if (fstat(fd, &st))
 		failed = err_sys(e, ERR_OPEN, errno, "%s", path);
 	else if (!S_ISREG(st.st_mode))
-		failed = err_set(e, ERR_OPEN, "%s: not a regular file, so there is nothing to resume", path);
+		failed = err_set(e, ERR_OPEN,
+				 "%s: not a regular file, so there is nothing to resume", path);
 	else if (str_ends(str_of(path), STR(".zst")))
 		failed = last_frame(size, path, e);
 	else

@@ -6,11 +6,25 @@ static const struct {
 	const char *name;
 	size_t n;
 } names[N_FIELDS] = {
-#define NAME(z) { z, sizeof(z) - 1 }
-	[F_ID] = NAME("id"), [F_CUSTOM_ID] = NAME("custom_id"), [F_TASK_ID] = NAME("task_id"), [F_DOC_ID] = NAME("doc_id"),
-	[F_ERROR] = NAME("error"), [F_MESSAGES] = NAME("messages"), [F_PROMPT] = NAME("prompt"), [F_INPUT] = NAME("input"),
-	[F_TEXT] = NAME("text"), [F_CONTENT] = NAME("content"), [F_PARAMS] = NAME("params"), [F_BODY] = NAME("body"),
-	[F_CALLS] = NAME("calls"), [F_CHUNK] = NAME("chunk"), [F_QUERY_ID] = NAME("query_id"),
+#define NAME(z)                                                                                    \
+	{                                                                                          \
+		z, sizeof(z) - 1                                                                   \
+	}
+	[F_ID] = NAME("id"),
+	[F_CUSTOM_ID] = NAME("custom_id"),
+	[F_TASK_ID] = NAME("task_id"),
+	[F_DOC_ID] = NAME("doc_id"),
+	[F_ERROR] = NAME("error"),
+	[F_MESSAGES] = NAME("messages"),
+	[F_PROMPT] = NAME("prompt"),
+	[F_INPUT] = NAME("input"),
+	[F_TEXT] = NAME("text"),
+	[F_CONTENT] = NAME("content"),
+	[F_PARAMS] = NAME("params"),
+	[F_BODY] = NAME("body"),
+	[F_CALLS] = NAME("calls"),
+	[F_CHUNK] = NAME("chunk"),
+	[F_QUERY_ID] = NAME("query_id"),
 #undef NAME
 };
 
@@ -19,15 +33,16 @@ static void find_field(struct json_val f[N_FIELDS], struct str key, struct json_
 	bool escaped = key.n && memchr(key.p, '\\', key.n);
 
 	for (size_t i = 0; i < N_FIELDS; i++)
-		if (escaped ? json_key_is(key, (struct str){ names[i].name, names[i].n }) :
-			      key.n == names[i].n && !memcmp(key.p, names[i].name, key.n)) {
+		if (escaped ? json_key_is(key, (struct str){ names[i].name, names[i].n })
+			    : key.n == names[i].n && !memcmp(key.p, names[i].name, key.n)) {
 			f[i] = v;
 			return;
 		}
 }
 
 /* m: the members where they are known, n <= MEMBERS_MAX of them. */
-void record_find_fields(struct json_val f[N_FIELDS], struct json_val obj, const struct json_member *m, size_t n)
+void record_find_fields(struct json_val f[N_FIELDS], struct json_val obj,
+			const struct json_member *m, size_t n)
 {
 	struct json_iter it = json_iter(obj);
 	struct json_val v;
@@ -92,7 +107,8 @@ static void make_id(struct record *r)
 		json_w_u64(&w, r->line ? r->line : 1);
 	}
 	r->id_raw = buf_str(&r->made);
-	r->id_text = record_id_of((struct json_val){ r->id_raw, file ? JSON_STRING : JSON_NUMBER }, &r->arena);
+	r->id_text = record_id_of((struct json_val){ r->id_raw, file ? JSON_STRING : JSON_NUMBER },
+				  &r->arena);
 }
 
 /* {"id":…,"text":…} of a text. */
@@ -103,8 +119,8 @@ static int read_text(struct record *r, struct err *e)
 	struct json_w w = json_w(&r->made);
 
 	if (bad < text.n)
-		return err_set(e, ERR_INVALID_UTF8, "invalid UTF-8 at byte %zu of the text, 0x%02x", bad,
-			       (unsigned char)text.p[bad]);
+		return err_set(e, ERR_INVALID_UTF8, "invalid UTF-8 at byte %zu of the text, 0x%02x",
+			       bad, (unsigned char)text.p[bad]);
 	json_w_begin(&w, '{');
 	json_w_key(&w, "id");
 	buf_grow(&r->made, id); /* or the id might move while it is copied */
@@ -130,7 +146,8 @@ int record_read(struct record *r, struct err *e)
 		make_id(r);
 		return read_text(r, e);
 	}
-	if (json_parse_members(&r->obj, r->m, &r->n_m, MEMBERS_MAX, buf_str(&r->raw), e) || r->obj.type != JSON_OBJECT) {
+	if (json_parse_members(&r->obj, r->m, &r->n_m, MEMBERS_MAX, buf_str(&r->raw), e) ||
+	    r->obj.type != JSON_OBJECT) {
 		if (!e->code)
 			err_set(e, ERR_INVALID_JSON, "a line of records must be a JSON object");
 		r->obj = (struct json_val){ { NULL, 0 }, JSON_NONE };
@@ -145,10 +162,12 @@ int record_read(struct record *r, struct err *e)
 		r->id_raw = id.raw;
 		r->id_text = record_id_of(id, &r->arena);
 		if (id.type != JSON_STRING && id.type != JSON_NUMBER)
-			return err_set(e, ERR_INVALID_FIELD, "member `%s` must be a string or a number", r->id_name);
+			return err_set(e, ERR_INVALID_FIELD,
+				       "member `%s` must be a string or a number", r->id_name);
 	}
 	if (r->raw.n > BUF_MAX_LINE)
-		return err_set(e, ERR_INVALID_FIELD, "a record of %zu bytes, the limit is %zu: split its text", r->raw.n,
+		return err_set(e, ERR_INVALID_FIELD,
+			       "a record of %zu bytes, the limit is %zu: split its text", r->raw.n,
 			       BUF_MAX_LINE);
 	return 0;
 }
@@ -168,6 +187,11 @@ struct json_val record_json(struct record *r)
 unsigned record_worker(const struct record *r)
 {
 	return r->worker;
+}
+
+uint64_t record_line(const struct record *r)
+{
+	return r->line;
 }
 
 uint64_t record_seq(const struct record *r)
@@ -193,7 +217,8 @@ static struct json_val batch_body(const struct record *r)
 	return (struct json_val){ { NULL, 0 }, JSON_NONE };
 }
 
-static int text_of(struct str *out, struct record *r, struct json_val v, const char *name, struct err *e)
+static int text_of(struct str *out, struct record *r, struct json_val v, const char *name,
+		   struct err *e)
 {
 	return json_str(out, v, &r->arena, e) ? err_wrap(e, "member `%s`", name) : 0;
 }
@@ -220,7 +245,9 @@ int record_text(struct str *out, struct record *r, struct err *e)
 		if (there(v))
 			return text_of(out, r, v, names[i].name, e);
 	}
-	return err_set(e, ERR_MISSING_FIELD, "no text: none of the members prompt, input, text, content is there; --field names another");
+	return err_set(e, ERR_MISSING_FIELD,
+		       "no text: none of the members prompt, input, text, content is there; "
+		       "--field names another");
 }
 
 struct json_val record_messages(struct record *r)
@@ -257,7 +284,8 @@ void record_clear(struct record *r)
 	memset(r->f, 0, sizeof r->f);
 	r->n_set = 0;
 	r->n_emitted = r->n_out = 0;
-	r->id_made = r->emits = r->drop = r->failed = r->passed = r->has_text = r->to_errors = r->copied = false;
+	r->id_made = r->emits = r->drop = r->failed = r->passed = r->has_text = r->to_errors =
+		r->copied = false;
 	r->code = ERR_OK;
 }
 
@@ -281,12 +309,12 @@ static int set_end(struct record *r, int i, struct err *e)
 	return buf_check(&r->own, e) ? err_wrap(e, "member `%s`", r->set[i].name) : 0;
 }
 
-#define SETTER(write) \
-	int i = set_begin(r, name, false, e); \
-	struct json_w w = json_w(&r->own); \
-	if (i < 0) \
-		return -1; \
-	write; \
+#define SETTER(write)                                                                              \
+	int i = set_begin(r, name, false, e);                                                      \
+	struct json_w w = json_w(&r->own);                                                         \
+	if (i < 0)                                                                                 \
+		return -1;                                                                         \
+	write;                                                                                     \
 	return set_end(r, i, e)
 
 int record_set_raw(struct record *r, const char *name, struct str json, struct err *e)
@@ -319,7 +347,8 @@ int record_set_i32s(struct record *r, const char *name, const int32_t *v, size_t
 	SETTER(json_w_i32_array(&w, v, n));
 }
 
-int record_set_f32s(struct record *r, const char *name, const float *v, size_t n, bool base64, struct err *e)
+int record_set_f32s(struct record *r, const char *name, const float *v, size_t n, bool base64,
+		    struct err *e)
 {
 	SETTER(base64 ? json_w_f32_base64(&w, v, n) : json_w_f32_array(&w, v, n));
 }

@@ -40,54 +40,54 @@ static int open_next(bool *got, struct record_io *io, struct err *e)
 	return os_in_open(&s->in, path, e);
 }
 
-/* What is done goes out before the reader waits. */
-static int before_wait(struct record_io *io, struct err *e)
+/* There is no input at hand, or there is again: without, what is done goes out at once. */
+static int set_idle(struct record_io *io, bool idle, struct err *e)
 {
-	int failed;
+	int failed = 0;
 
+	if (idle == io->src.idle && !idle)
+		return 0;
+	io->src.idle = idle;
 	pthread_mutex_lock(&io->lock);
-	io->idle = true;
-	failed = io->broken.code ? -1 : record_flush(io, true, &io->broken);
+	io->idle = idle;
+	if (idle)
+		failed = io->broken.code ? -1 : record_flush(io, true, &io->broken);
 	if (failed)
 		*e = io->broken;
 	pthread_mutex_unlock(&io->lock);
 	return failed;
 }
 
-static void after_wait(struct record_io *io)
-{
-	pthread_mutex_lock(&io->lock);
-	io->idle = false;
-	pthread_mutex_unlock(&io->lock);
-}
-
-/* More bytes into s->chunk, or s->eof; *again when there is nothing now and the caller will not wait. */
+/* More bytes into s->chunk, or s->eof; *again when there is nothing now and the caller will not
+ * wait. */
 static int fill(bool *again, struct record_io *io, bool wait, struct err *e)
 {
 	struct source *s = &io->src;
-	int failed;
 
-	failed = os_in_read(&s->chunk, again, s->in, false, e);
-	if (!failed && *again) {
-		failed = before_wait(io, e);
-		if (!failed && wait) {
-			*again = false;
-			failed = os_in_read(&s->chunk, NULL, s->in, true, e);
-		}
-		after_wait(io);
+	if (os_in_read(&s->chunk, again, s->in, false, e))
+		return -1;
+	if (*again) {
+		if (set_idle(io, true, e))
+			return -1;
+		if (!wait)
+			return 0;
+		*again = false;
+		if (os_in_read(&s->chunk, NULL, s->in, true, e))
+			return -1;
 	}
-	if (!failed && !*again)
-		s->eof = !s->chunk.n;
-	return failed;
+	s->eof = !s->chunk.n;
+	return set_idle(io, false, e);
 }
 
 /* Is part + c still the beginning of a byte order mark? */
 static bool may_be_bom(const struct buf *part, char c)
 {
-	return part->n < 3 && c == "\xEF\xBB\xBF"[part->n] && !memcmp(buf_str(part).p, "\xEF\xBB\xBF", part->n);
+	return part->n < 3 && c == "\xEF\xBB\xBF"[part->n] &&
+	       !memcmp(buf_str(part).p, "\xEF\xBB\xBF", part->n);
 }
 
-/* Takes the byte order mark and, for RECORD_AUTO, blanks off the chunk into `part` until the kind is known. */
+/* Takes the byte order mark and, for RECORD_AUTO, blanks off the chunk into `part` until the kind
+ * is known. */
 static void decide(struct source *s, enum record_input forced)
 {
 	while (s->chunk.n) {
@@ -95,8 +95,10 @@ static void decide(struct source *s, enum record_input forced)
 		bool bom = may_be_bom(&s->part, c);
 
 		if (!bom && (!blank(c) || (forced != RECORD_AUTO && forced != RECORD_JSON))) {
-			s->kind = forced != RECORD_AUTO ? forced : c == '{' && !(s->part.n && s->part.p[0] == '\xEF') ?
-				  RECORD_JSON : RECORD_TEXT;
+			s->kind = forced != RECORD_AUTO ? forced
+				  : c == '{' && !(s->part.n && s->part.p[0] == '\xEF')
+					  ? RECORD_JSON
+					  : RECORD_TEXT;
 			break;
 		}
 		buf_addc(&s->part, c);
@@ -125,7 +127,9 @@ static int too_long(const struct source *s, enum err_code why, struct err *e)
 	if (why == ERR_NOMEM)
 		return err_nomem(e);
 	if (s->kind == RECORD_TEXT)
-		return err_set(e, ERR_READ, "%s: a text of more than 1 GiB: --lines reads it line by line", os_in_name(s->in));
+		return err_set(e, ERR_READ,
+			       "%s: a text of more than 1 GiB: --lines reads it line by line",
+			       os_in_name(s->in));
 	return err_set(e, ERR_READ, "%s: line %llu is longer than 1 GiB", os_in_name(s->in),
 		       (unsigned long long)s->line + 1);
 }
@@ -159,7 +163,8 @@ static bool cut_line(struct record *r, struct source *s)
 	return true;
 }
 
-/* One more of the open input: *got says that r->raw holds it, *need that bytes are missing; neither at its end. */
+/* One more of the open input: *got says that r->raw holds it, *need that bytes are missing; neither
+ * at its end. */
 static int take(struct record *r, bool *got, bool *need, struct record_io *io, struct err *e)
 {
 	struct source *s = &io->src;

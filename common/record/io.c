@@ -1,15 +1,17 @@
 /*
- * The run: records go out to the tool in input order and come back in any; a ring of slots holds those that
- * wait for an earlier one. in_lock covers the input (taken first), lock the ring and the output.
+ * The run: records go out to the tool in input order and come back in any; a ring of slots holds
+ * those that wait for an earlier one. in_lock covers the input (taken first), lock the ring and the
+ * output.
  */
 #include "config.h"
 #include "record/record_impl.h"
 #include <errno.h>
 #include <unistd.h>
 
-#define WAITING_MAX ((size_t)256 << 20) /* bytes that wait for an earlier record before reading pauses */
-#define KEEP_MAX ((size_t)4 << 20)      /* a larger buffer is not kept for the next record */
-#define ANY_SIZE (SIZE_MAX / 4)         /* bounded by the input's limit */
+#define WAITING_MAX                                                                                \
+	((size_t)256 << 20)        /* bytes that wait for an earlier record before reading pauses */
+#define KEEP_MAX ((size_t)4 << 20) /* a larger buffer is not kept for the next record */
+#define ANY_SIZE (SIZE_MAX / 4)    /* bounded by the input's limit */
 
 static void record_free(struct record *r)
 {
@@ -115,9 +117,11 @@ static int open_all(struct record_io *io, struct str params, struct err *e)
 		return -1;
 	if (o->resume && record_resume_open(io, params, e))
 		return -1;
-	if (record_dest_open(&io->out, o->resume ? o->resume : o->output, o->resume != NULL, io->rs.copy, e))
+	if (record_dest_open(&io->out, o->resume ? o->resume : o->output, o->resume != NULL,
+			     io->rs.copy, e))
 		return -1;
-	return o->errors ? record_dest_open(&io->err, o->errors, o->resume != NULL, io->rs.copy, e) : 0;
+	return o->errors ? record_dest_open(&io->err, o->errors, o->resume != NULL, io->rs.copy, e)
+			 : 0;
 }
 
 /* An output that is also an input would be emptied before it is read. */
@@ -129,14 +133,16 @@ static int writes_input(const struct record_opts *o, struct err *e)
 		for (size_t i = 0; outs[k] && (i < o->n_files || i == 0); i++) {
 			in = o->n_files ? o->files[i] : "-";
 			if (os_same_file(in, outs[k]))
-				return err_set(e, ERR_USAGE, "%s is both read and written: give the output another name",
-					       outs[k]);
+				return err_set(
+					e, ERR_USAGE,
+					"%s is both read and written: give the output another name",
+					outs[k]);
 		}
 	return 0;
 }
 
-int record_open(struct record_io **out, const struct record_opts *o, struct tally *t, const char *stage,
-		struct str params, struct err *e)
+int record_open(struct record_io **out, const struct record_opts *o, struct tally *t,
+		const char *stage, struct str params, struct err *e)
 {
 	struct record_io *io = calloc(1, sizeof *io);
 
@@ -270,8 +276,10 @@ static int drain(struct record_io *io)
 			return -1;
 		if (io->o.resume && !r->copied && (r->to_errors || r->n_out != 1 || r->emits))
 			failed = record_resume_any(io, &io->broken);
-		if (!failed && !(r->to_errors && !io->rs.copy && map_get(&io->rs.errors, r->id_text)))
-			failed = record_write(io, r->to_errors ? &io->err : &io->out, buf_str(&r->out), &io->broken);
+		if (!failed &&
+		    !(r->to_errors && !io->rs.copy && map_get(&io->rs.errors, r->id_text)))
+			failed = record_write(io, r->to_errors ? &io->err : &io->out,
+					      buf_str(&r->out), &io->broken);
 		if (failed)
 			return -1;
 		count(io, r);
@@ -281,8 +289,10 @@ static int drain(struct record_io *io)
 	}
 	if (io->rs.commit && io->head >= io->rs.commit_at) {
 		io->rs.commit = false;
-		/* OUT first: an error that is not in the new FILE any more must be a record of OUT */
-		if (record_dest_commit(&io->out, &io->broken) || record_dest_commit(&io->err, &io->broken))
+		/* OUT first: an error that is not in the new FILE any more must be a record of OUT
+		 */
+		if (record_dest_commit(&io->out, &io->broken) ||
+		    record_dest_commit(&io->err, &io->broken))
 			return -1;
 	}
 	return io->idle ? record_flush(io, true, &io->broken) : 0;
@@ -368,7 +378,8 @@ static int duplicate(struct record *r, struct err *e)
 		return 0;
 	}
 	return err_set(e, ERR_DUPLICATE_ID, "the id %.*s was seen before, on line %llu",
-		       (int)(r->id_text.n < 80 ? r->id_text.n : 80), r->id_text.p, (unsigned long long)*first);
+		       (int)(r->id_text.n < 80 ? r->id_text.n : 80), r->id_text.p,
+		       (unsigned long long)*first);
 }
 
 /* What becomes of a line: `out` in step(). */
@@ -446,7 +457,8 @@ static void settle(struct record_io *io, struct record *r, enum fate fate)
 	pthread_mutex_unlock(&io->lock);
 }
 
-/* Under in_lock. One line further: *out when it is for the tool, *more when another is to be tried. */
+/* Under in_lock. One line further: *out when it is for the tool, *more when another is to be tried.
+ */
 static int step(struct record **out, bool *more, struct record_io *io, bool wait, struct err *e)
 {
 	enum fate fate = NOTHING;

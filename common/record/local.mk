@@ -4,3 +4,8 @@ common_record_record_demo_SOURCES = %D%/record_demo.c
 common_record_record_demo_LDADD = $(LIBS_COMMON)
 TESTS += %D%/record.t %D%/resume.t
 EXTRA_DIST += %D%/record.t %D%/resume.t
+check_PROGRAMS += %D%/record_test
+TESTS += %D%/record_test
+common_record_record_test_SOURCES = %D%/record_test.c
+common_record_record_test_LDADD = $(LIBS_COMMON)
+common_record_record_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc

@@ -71,8 +71,8 @@ static int run(struct pool *p, unsigned jobs, struct err *e)
 	return 0;
 }
 
-int record_map(struct tally *t, const struct record_opts *o, const char *stage, struct str params, record_fn *fn,
-	       void *arg, struct err *e)
+int record_map(struct tally *t, const struct record_opts *o, const char *stage, struct str params,
+	       record_fn *fn, void *arg, struct err *e)
 {
 	struct pool p = { NULL, fn, arg };
 	struct err closing = { 0 };

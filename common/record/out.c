@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define WRITE_AT ((size_t)256 << 10)      /* large writes while records come fast */
-#define WRITE_NS ((uint64_t)100000000)    /* and soon ones while they do not */
-#define FRAME_NS ((uint64_t)1000000000)   /* a zstd frame costs some bytes: one a second is enough to resume from */
+#define WRITE_AT ((size_t)256 << 10)   /* large writes while records come fast */
+#define WRITE_NS ((uint64_t)100000000) /* and soon ones while they do not */
+#define FRAME_NS                                                                                   \
+	((uint64_t)1000000000) /* a zstd frame costs some bytes: one a second is enough to resume  \
+				  from */
 
 static void put_error(struct json_w *w, const struct record *r)
 {
@@ -95,10 +97,12 @@ static int build_edited(struct record *r, struct err *e)
 	if (r->id_made && json_edit_set(&ed, STR("id"), r->id_raw, e))
 		return -1;
 	for (size_t i = 0; i < r->n_set; i++)
-		if (r->set[i].remove ? json_edit_remove(&ed, str_of(r->set[i].name), e) :
-				       json_edit_set(&ed, str_of(r->set[i].name), own_value(r, i), e))
+		if (r->set[i].remove
+			    ? json_edit_remove(&ed, str_of(r->set[i].name), e)
+			    : json_edit_set(&ed, str_of(r->set[i].name), own_value(r, i), e))
 			return -1;
-	if (r->failed && json_edit_set(&ed, STR("error"), str_sub(buf_str(&r->own), from, r->own.n), e))
+	if (r->failed &&
+	    json_edit_set(&ed, STR("error"), str_sub(buf_str(&r->own), from, r->own.n), e))
 		return -1;
 	if (r->n_m > MEMBERS_MAX)
 		return json_edit_put(&r->out, r->obj, &ed, e);
@@ -187,7 +191,8 @@ static int flush(struct dest *d, bool end_frame, struct err *e)
 int record_flush(struct record_io *io, bool end_frame, struct err *e)
 {
 	/* of compressed errors the frame must be whole before the output goes past them */
-	return flush(&io->err, end_frame || io->err.zst, e) || flush(&io->out, end_frame, e) ? -1 : 0;
+	return flush(&io->err, end_frame || io->err.zst, e) || flush(&io->out, end_frame, e) ? -1
+											     : 0;
 }
 
 int record_write(struct record_io *io, struct dest *d, struct str lines, struct err *e)

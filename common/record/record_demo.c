@@ -1,6 +1,6 @@
 /*
- * record_demo: a tool in small, for the tests of this room: adds `n`, the length of the text, and does on request
- * what tools do. A word of the text may ask too: FAIL, DROP, SLOW.
+ * record_demo: a tool in small, for the tests of this room: adds `n`, the length of the text, and
+ * does on request what tools do. A word of the text may ask too: FAIL, DROP, SLOW.
  */
 #include "config.h"
 #include "record/record.h"
@@ -37,7 +37,8 @@ static int emit(struct record *r, struct str text, struct err *e)
 
 		while (to < text.n && text.p[to] != ' ')
 			to++;
-		snprintf(id, sizeof id, "%.*s#%zu", (int)(record_id(r).n < 40 ? record_id(r).n : 40), record_id(r).p, k);
+		snprintf(id, sizeof id, "%.*s#%zu",
+			 (int)(record_id(r).n < 40 ? record_id(r).n : 40), record_id(r).p, k);
 		buf_reset(&b);
 		w = json_w(&b);
 		json_w_begin(&w, '{');
@@ -131,15 +132,54 @@ static int stream(struct tally *t, struct err *e)
 	return failed;
 }
 
-enum { FIELD = 256, ONLY, ERRORS, RESUME, RETRY, FAST, SUMMARY, RECORDS, TEXT, LINES, JSON, SINK, TEE, TEXT_OUT, UNIQUE,
-       SLEEP, DIE, EMIT, CALL, EMBED, STREAM, PARAMS };
+enum {
+	FIELD = 256,
+	ONLY,
+	ERRORS,
+	RESUME,
+	RETRY,
+	FAST,
+	SUMMARY,
+	RECORDS,
+	TEXT,
+	LINES,
+	JSON,
+	SINK,
+	TEE,
+	TEXT_OUT,
+	UNIQUE,
+	SLEEP,
+	DIE,
+	EMIT,
+	CALL,
+	EMBED,
+	STREAM,
+	PARAMS
+};
 static const struct option options[] = {
-	{ "field", 1, NULL, FIELD }, { "only", 0, NULL, ONLY }, { "errors", 1, NULL, ERRORS }, { "resume", 1, NULL, RESUME },
-	{ "retry-errors", 0, NULL, RETRY }, { "fail-fast", 0, NULL, FAST }, { "summary", 1, NULL, SUMMARY },
-	{ "records", 0, NULL, RECORDS }, { "text", 0, NULL, TEXT }, { "lines", 0, NULL, LINES }, { "json", 0, NULL, JSON },
-	{ "sink", 0, NULL, SINK }, { "tee", 0, NULL, TEE }, { "text-out", 0, NULL, TEXT_OUT }, { "unique", 0, NULL, UNIQUE },
-	{ "sleep-us", 1, NULL, SLEEP }, { "die-after", 1, NULL, DIE }, { "emit", 0, NULL, EMIT }, { "call", 0, NULL, CALL },
-	{ "embed", 0, NULL, EMBED }, { "stream", 0, NULL, STREAM }, { "params", 1, NULL, PARAMS }, { 0 },
+	{ "field", 1, NULL, FIELD },
+	{ "only", 0, NULL, ONLY },
+	{ "errors", 1, NULL, ERRORS },
+	{ "resume", 1, NULL, RESUME },
+	{ "retry-errors", 0, NULL, RETRY },
+	{ "fail-fast", 0, NULL, FAST },
+	{ "summary", 1, NULL, SUMMARY },
+	{ "records", 0, NULL, RECORDS },
+	{ "text", 0, NULL, TEXT },
+	{ "lines", 0, NULL, LINES },
+	{ "json", 0, NULL, JSON },
+	{ "sink", 0, NULL, SINK },
+	{ "tee", 0, NULL, TEE },
+	{ "text-out", 0, NULL, TEXT_OUT },
+	{ "unique", 0, NULL, UNIQUE },
+	{ "sleep-us", 1, NULL, SLEEP },
+	{ "die-after", 1, NULL, DIE },
+	{ "emit", 0, NULL, EMIT },
+	{ "call", 0, NULL, CALL },
+	{ "embed", 0, NULL, EMBED },
+	{ "stream", 0, NULL, STREAM },
+	{ "params", 1, NULL, PARAMS },
+	{ 0 },
 };
 
 static int option(int c)
@@ -147,31 +187,80 @@ static int option(int c)
 	struct record_opts *o = &demo.o;
 
 	switch (c) {
-	case 'j': o->jobs = (unsigned)strtoul(optarg, NULL, 10); break;
-	case 'o': o->output = optarg; break;
-	case FIELD: o->field = optarg; break;
-	case ONLY: o->only = true; break;
-	case ERRORS: o->errors = optarg; break;
-	case RESUME: o->resume = optarg; break;
-	case RETRY: o->retry_errors = true; break;
-	case FAST: o->fail_fast = true; break;
-	case SUMMARY: o->summary = optarg; break;
-	case RECORDS: o->input = RECORD_JSON; break;
-	case TEXT: o->input = RECORD_TEXT; break;
-	case LINES: o->input = RECORD_LINES; break;
-	case JSON: o->json = true; break;
-	case SINK: o->sink = true; break;
-	case TEE: o->tee = true; break;
-	case TEXT_OUT: o->text_out = true; break;
-	case UNIQUE: o->unique_ids = true; break;
-	case SLEEP: demo.sleep_us = strtoul(optarg, NULL, 10); break;
-	case DIE: demo.die_after = strtoul(optarg, NULL, 10); break;
-	case EMIT: demo.emit = true; break;
-	case CALL: demo.call = true; break;
-	case EMBED: demo.embed = true; break;
-	case STREAM: demo.stream = true; break;
-	case PARAMS: demo.params = optarg; break;
-	default: return -1;
+	case 'j':
+		o->jobs = (unsigned)strtoul(optarg, NULL, 10);
+		break;
+	case 'o':
+		o->output = optarg;
+		break;
+	case FIELD:
+		o->field = optarg;
+		break;
+	case ONLY:
+		o->only = true;
+		break;
+	case ERRORS:
+		o->errors = optarg;
+		break;
+	case RESUME:
+		o->resume = optarg;
+		break;
+	case RETRY:
+		o->retry_errors = true;
+		break;
+	case FAST:
+		o->fail_fast = true;
+		break;
+	case SUMMARY:
+		o->summary = optarg;
+		break;
+	case RECORDS:
+		o->input = RECORD_JSON;
+		break;
+	case TEXT:
+		o->input = RECORD_TEXT;
+		break;
+	case LINES:
+		o->input = RECORD_LINES;
+		break;
+	case JSON:
+		o->json = true;
+		break;
+	case SINK:
+		o->sink = true;
+		break;
+	case TEE:
+		o->tee = true;
+		break;
+	case TEXT_OUT:
+		o->text_out = true;
+		break;
+	case UNIQUE:
+		o->unique_ids = true;
+		break;
+	case SLEEP:
+		demo.sleep_us = strtoul(optarg, NULL, 10);
+		break;
+	case DIE:
+		demo.die_after = strtoul(optarg, NULL, 10);
+		break;
+	case EMIT:
+		demo.emit = true;
+		break;
+	case CALL:
+		demo.call = true;
+		break;
+	case EMBED:
+		demo.embed = true;
+		break;
+	case STREAM:
+		demo.stream = true;
+		break;
+	case PARAMS:
+		demo.params = optarg;
+		break;
+	default:
+		return -1;
 	}
 	return 0;
 }

@@ -1,10 +1,12 @@
 /*
- * --resume OUT: what OUT holds is matched with the input, record by record, and skipped. OUT.resume keeps a hash
- * of the parameters, and whether some record gave other than one line ("any": emitted lines, filters, --errors).
+ * --resume OUT: what OUT holds is matched with the input, record by record, and skipped. OUT.resume
+ * keeps a hash of the parameters, and whether some record gave other than one line ("any": emitted
+ * lines, filters, --errors).
  *
- * While every record gives one line, the n-th line must have the n-th record's id. With "any", a record without a
- * line before a record that has one is done; the lines of the last record in OUT may be incomplete and are made
- * again. In a .zst this is not needed, nor possible: a frame ends behind all the lines of a record.
+ * While every record gives one line, the n-th line must have the n-th record's id. With "any", a
+ * record without a line before a record that has one is done; the lines of the last record in OUT
+ * may be incomplete and are made again. In a .zst this is not needed, nor possible: a frame ends
+ * behind all the lines of a record.
  */
 #include "config.h"
 #include "record/record_impl.h"
@@ -52,7 +54,8 @@ static int write_beside(const struct record_io *io, bool any, struct err *e)
 	return failed ? -1 : 0;
 }
 
-/* Compare with what an earlier run left. Without its file nothing is known: then a record may have any lines. */
+/* Compare with what an earlier run left. Without its file nothing is known: then a record may have
+ * any lines. */
 static int read_beside(bool *there, struct record_io *io, struct err *e)
 {
 	struct buf path, b;
@@ -70,14 +73,18 @@ static int read_beside(bool *there, struct record_io *io, struct err *e)
 	if (*there) {
 		failed = os_read_file(&b, path.p, b.max, e);
 		if (!failed && json_parse(&v, buf_str(&b), NULL))
-			failed = err_set(e, ERR_OPEN, "%s is damaged: remove it and %s to start again", path.p, io->o.resume);
+			failed = err_set(e, ERR_OPEN,
+					 "%s is damaged: remove it and %s to start again", path.p,
+					 io->o.resume);
 	}
 	if (*there && !failed) {
 		old = json_get(v, "params").raw;
 		io->rs.any = !str_is(json_get(v, "lines").raw, "\"one\"");
-		if (old.n != HASH_HEX_LEN + 2 || memcmp(old.p + 1, io->rs.params, HASH_HEX_LEN) != 0)
+		if (old.n != HASH_HEX_LEN + 2 ||
+		    memcmp(old.p + 1, io->rs.params, HASH_HEX_LEN) != 0)
 			failed = err_set(e, ERR_OPEN,
-					 "%s was begun with other parameters: use the same, or remove it and %s to start again",
+					 "%s was begun with other parameters: use the same, or "
+					 "remove it and %s to start again",
 					 io->o.resume, path.p);
 	}
 	buf_release(&path);
@@ -127,7 +134,8 @@ static int load(struct resume *rs, const char *path, struct err *e)
 	rs->at = rs->next;
 	rs->next += rs->line.n;
 	if (!lf || json_parse(&v, buf_str(&rs->line), NULL) || v.type != JSON_OBJECT)
-		return err_set(e, ERR_OPEN, "%s: line %llu is no record", path, (unsigned long long)rs->n);
+		return err_set(e, ERR_OPEN, "%s: line %llu is no record", path,
+			       (unsigned long long)rs->n);
 	record_find_fields(rs->f, v, NULL, SIZE_MAX);
 	rs->have = true;
 	return 0;
@@ -138,8 +146,10 @@ static bool ours(const struct resume *rs, struct record *r)
 {
 	struct json_val v, of = json_get(rs->f[F_CHUNK], "of");
 
-	for (int i = F_ID; i <= F_DOC_ID; i++) /* a Batch answer has an id of its own beside the request's */
-		if (rs->f[i].type != JSON_NONE && str_eq(record_id_of(rs->f[i], &r->arena), r->id_text))
+	for (int i = F_ID; i <= F_DOC_ID;
+	     i++) /* a Batch answer has an id of its own beside the request's */
+		if (rs->f[i].type != JSON_NONE &&
+		    str_eq(record_id_of(rs->f[i], &r->arena), r->id_text))
 			return true;
 	if (of.type != JSON_NONE && str_eq(record_id_of(of, &r->arena), r->id_text))
 		return true;
@@ -156,7 +166,8 @@ static struct str line_id(const struct resume *rs)
 	return rs->f[F_QUERY_ID].type != JSON_NONE ? rs->f[F_QUERY_ID].raw : STR("none");
 }
 
-/* The ids in --errors FILE (they are not written there twice), or of the records of OUT that carry an error. */
+/* The ids in --errors FILE (they are not written there twice), or of the records of OUT that carry
+ * an error. */
 static int read_ids(struct map *ids, const char *path, bool errors_only, struct err *e)
 {
 	struct resume x = { .fd = -1 };
@@ -210,7 +221,10 @@ static int open_out(uint64_t *size, struct record_io *io, struct err *e)
 	if (looks_ours(io, e) || os_trim_torn(size, path, e))
 		return -1;
 	if (errors && !access(errors, F_OK))
-		return os_trim_torn(&errors_size, errors, e) || read_ids(&io->rs.errors, errors, false, e) ? -1 : 0;
+		return os_trim_torn(&errors_size, errors, e) ||
+				       read_ids(&io->rs.errors, errors, false, e)
+			       ? -1
+			       : 0;
 	return 0;
 }
 
@@ -258,9 +272,11 @@ static int mismatch(struct resume *rs, const char *path, const struct record *r,
 
 	rs->mismatch = true;
 	return err_set(e, ERR_OPEN,
-		       "%s does not belong to this input: its line %llu has the id %.*s where the input has %.*s; "
-		       "remove it and %s.resume to start again", path, (unsigned long long)rs->n,
-		       (int)(id.n < 80 ? id.n : 80), id.p, (int)(r->id_raw.n < 80 ? r->id_raw.n : 80), r->id_raw.p, path);
+		       "%s does not belong to this input: its line %llu has the id %.*s where the "
+		       "input has %.*s; "
+		       "remove it and %s.resume to start again",
+		       path, (unsigned long long)rs->n, (int)(id.n < 80 ? id.n : 80), id.p,
+		       (int)(r->id_raw.n < 80 ? r->id_raw.n : 80), r->id_raw.p, path);
 }
 
 /* The lines of a record that is in OUT, the first one loaded. */
@@ -336,9 +352,11 @@ int record_resume_end(struct record_io *io, struct err *e)
 	id = line_id(rs);
 	rs->mismatch = true;
 	return err_set(e, ERR_OPEN,
-		       "%s does not belong to this input: the input has no record for its line %llu, id %.*s; remove it and "
-		       "%s.resume to start again", io->o.resume, (unsigned long long)rs->n, (int)(id.n < 80 ? id.n : 80),
-		       id.p, io->o.resume);
+		       "%s does not belong to this input: the input has no record for its line "
+		       "%llu, id %.*s; remove it and "
+		       "%s.resume to start again",
+		       io->o.resume, (unsigned long long)rs->n, (int)(id.n < 80 ? id.n : 80), id.p,
+		       io->o.resume);
 }
 
 int record_resume_rest(struct record_io *io, struct err *e)
@@ -348,7 +366,8 @@ int record_resume_rest(struct record_io *io, struct err *e)
 	if (rs->mismatch)
 		return -1;
 	if (io->o.errors) /* the errors that were not tried again are in the old FILE alone */
-		return err_set(e, ERR_STOPPED, "%s and %s stay as they were", io->o.resume, io->o.errors);
+		return err_set(e, ERR_STOPPED, "%s and %s stay as they were", io->o.resume,
+			       io->o.errors);
 	for (uint64_t i = io->head; i < io->tail; i++) {
 		struct record *r = io->ring[i % io->ring_n];
 
