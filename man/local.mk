@@ -1,2 +1,2 @@
 dist_man_MANS += %D%/llm-utils.7
-dist_man_MANS += %D%/llm-cost.1
+dist_man_MANS += %D%/llm-cost.1 %D%/llm-eval.1

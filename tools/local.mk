@@ -2,3 +2,6 @@
 bin_PROGRAMS += %D%/llm-cost
 %C%_llm_cost_SOURCES = %D%/llm-cost.c
 %C%_llm_cost_LDADD = $(LIBS_COMMON)
+bin_PROGRAMS += %D%/llm-eval
+%C%_llm_eval_SOURCES = %D%/llm-eval.c
+%C%_llm_eval_LDADD = $(LIBS_COMMON)

@@ -7,3 +7,5 @@ TESTS += %D%/llm-cost.t
 EXTRA_DIST += %D%/llm-cost.t
 TESTS += %D%/same-file.t
 EXTRA_DIST += %D%/same-file.t
+TESTS += %D%/llm-eval.t
+EXTRA_DIST += %D%/llm-eval.t
