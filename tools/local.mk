@@ -5,3 +5,6 @@ bin_PROGRAMS += %D%/llm-cost
 bin_PROGRAMS += %D%/llm-eval
 %C%_llm_eval_SOURCES = %D%/llm-eval.c
 %C%_llm_eval_LDADD = $(LIBS_COMMON)
+bin_PROGRAMS += %D%/llm-tokenize
+tools_llm_tokenize_SOURCES = %D%/llm-tokenize.c
+tools_llm_tokenize_LDADD = $(LIBS_COMMON)

@@ -79,6 +79,41 @@ int tok_count(size_t *out, struct tok_enc *x, struct str text, unsigned flags, s
 /* Append the text of ids. `special`: also control tokens' texts. The result may end inside a character. */
 int tok_decode(struct buf *out, const struct tok *t, const int32_t *ids, size_t n, bool special, struct err *e);
 
+/* ---- cutting ---------------------------------------------------------------------------------- */
+
+/*
+ * Where a text may be cut: anywhere between tokens (TOKEN, never inside a character), behind a sentence (UAX 29; a line's
+ * end alone is none), behind a blank line. AUTO takes the best of paragraph, sentence, line, word and token that leaves the
+ * piece at least half full. Where the kind asked for does not occur within the limit, the next finer one is taken.
+ */
+enum tok_cut { TOK_CUT_AUTO, TOK_CUT_TOKEN, TOK_CUT_SENTENCE, TOK_CUT_PARAGRAPH };
+struct tok_chunk_opts {
+	size_t max;       /* tokens a chunk, with what `flags` adds; at least tok_chunk_min() */
+	size_t overlap;   /* at most so many tokens are repeated from the chunk before; < max / 2 is sensible */
+	enum tok_cut cut;
+	unsigned flags;   /* of tok_encode() */
+};
+struct tok_chunk { /* bytes [start, end) of the text: encoded anew they are n_tokens <= max */
+	size_t start, end, n_tokens;
+};
+struct tok_chunks {
+	struct tok_chunk *v;
+	size_t n, cap;
+};
+/* The smallest `max` with which every character fits. */
+size_t tok_chunk_min(const struct tok *t, unsigned flags);
+/*
+ * Append the chunks of a text: in order, each ends behind the one before, without overlap they cover the text but for
+ * stretches of white space that would be a chunk of their own. Linear in text.n.
+ */
+int tok_chunk(struct tok_chunks *out, struct tok_enc *x, struct str text, const struct tok_chunk_opts *o, struct err *e);
+/*
+ * The longest head (or tail) of a text that has at most max tokens when it is encoded anew, cut between tokens and
+ * characters: bytes and tokens in *out; *n_all is the number of tokens of the whole.
+ */
+int tok_truncate(struct tok_chunk *out, size_t *n_all, struct tok_enc *x, struct str text, size_t max, bool tail,
+		 unsigned flags, struct err *e);
+
 /* ---- templates -------------------------------------------------------------------------------- */
 
 /*

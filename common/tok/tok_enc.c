@@ -26,7 +26,8 @@ struct long_slot {
 
 struct tok_enc {
 	const struct tok *t;
-	struct short_slot *cache; /* [SHORT_SLOTS][2] */
+	struct short_slot *cache; /* [SHORT_SLOTS][2], in a line each */
+	void *cache_mem;
 	struct long_slot *longs;
 	char *heap;
 	size_t heap_n;
@@ -40,6 +41,7 @@ struct tok_enc {
 	struct tok_ids *ids;
 	struct tok_spans *spans;
 	struct tok_ids scratch;
+	const struct tok_parts *marks; /* what the text is made of, or NULL */
 	bool count;
 	size_t total;
 	const struct tok_span *map; /* of the text being split, or NULL: bytes are its own */
@@ -53,14 +55,15 @@ int tok_enc_new(struct tok_enc **out, const struct tok *t, struct err *e)
 	if (!x)
 		return err_nomem(e);
 	x->t = t;
-	x->cache = aligned_alloc(64, SHORT_SLOTS * 2 * sizeof *x->cache);
+	/* zero pages that are touched when they are used: a short run starts faster */
+	x->cache_mem = calloc(SHORT_SLOTS * 2 + 2, sizeof *x->cache);
 	x->longs = calloc(LONG_SLOTS, sizeof *x->longs);
 	x->heap = malloc(LONG_HEAP);
-	if (!x->cache || !x->longs || !x->heap) {
+	if (!x->cache_mem || !x->longs || !x->heap) {
 		tok_enc_free(x);
 		return err_nomem(e);
 	}
-	memset(x->cache, 0, SHORT_SLOTS * 2 * sizeof *x->cache);
+	x->cache = (void *)(((uintptr_t)x->cache_mem + 63) & ~(uintptr_t)63);
 	buf_init(&x->first, TOK_MAX_TEXT);
 	buf_init(&x->bert, TOK_MAX_TEXT);
 	*out = x;
@@ -71,7 +74,7 @@ void tok_enc_free(struct tok_enc *x)
 {
 	if (!x)
 		return;
-	free(x->cache);
+	free(x->cache_mem);
 	free(x->longs);
 	free(x->heap);
 	tok_word_release(&x->word);
@@ -461,6 +464,33 @@ static int bert_fragment(struct tok_enc *x, struct str text, struct err *e)
 	return bert_flush(x, e);
 }
 
+/* Does a span touch text that came from the variables of a template? */
+static bool of_user(const struct tok_parts *p, struct tok_span span)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; p && i < p->n && at < span.end; at += p->v[i++].text.n)
+		if (p->v[i].from_user && span.start < at + p->v[i].text.n)
+			return true;
+	return false;
+}
+
+/* The next special token; in marked text a control token counts only where the template wrote all of it. */
+static bool next_special(struct tok_hit *hit, size_t *from, struct tok_enc *x, const struct tok_specials *sp,
+			 struct str text, size_t floor)
+{
+	const struct tok *t = x->t;
+
+	while (tok_specials_next(hit, from, sp, t, text, floor)) {
+		size_t n = t->off[hit->id + 1] - t->off[hit->id];
+
+		if (t->attr[hit->id] == TOK_USER || !x->marks || !of_user(x->marks, place(x, *from - n, *from)))
+			return true;
+		*from -= n - 1;
+	}
+	return false;
+}
+
 /* Text that is normalized; `map` places it in the fragment. Special tokens that are looked for here are cut out. */
 static int normal_text(struct tok_enc *x, struct str text, const struct tok_span *map, bool first, unsigned flags,
 		       struct err *e)
@@ -470,7 +500,7 @@ static int normal_text(struct tok_enc *x, struct str text, const struct tok_span
 	size_t from = 0, at = 0;
 	struct tok_hit hit;
 
-	while (tok_specials_next(&hit, &from, sp, x->t, text, at)) {
+	for (x->map = map; next_special(&hit, &from, x, sp, text, at); at = hit.end) {
 		x->map = map ? map + at : NULL;
 		x->base = map ? base : base + at;
 		if (prefixed(x, str_sub(text, at, hit.start), first && !at, e))
@@ -479,7 +509,6 @@ static int normal_text(struct tok_enc *x, struct str text, const struct tok_span
 		x->base = base;
 		if (push(x, hit.id, place(x, hit.start, hit.end), e))
 			return -1;
-		at = hit.end;
 	}
 	x->map = map ? map + at : NULL;
 	x->base = map ? base : base + at;
@@ -493,7 +522,6 @@ static int fragment(struct tok_enc *x, struct str text, size_t at, bool first, u
 	if (!text.n)
 		return 0;
 	x->base = at;
-	x->map = NULL;
 	if (t->fused_bert)
 		return bert_fragment(x, text, e);
 	if (!t->n_norms || tok_norm_idle(t, text))
@@ -503,39 +531,15 @@ static int fragment(struct tok_enc *x, struct str text, size_t at, bool first, u
 	return normal_text(x, buf_str(&x->normed.text), x->normed.map, first, flags, e);
 }
 
-/* Does [from, to) touch text that came from the variables of a template? */
-static bool of_user(const struct tok_parts *p, size_t from, size_t to)
-{
-	size_t at = 0;
-
-	for (size_t i = 0; p && i < p->n && at < to; at += p->v[i++].text.n)
-		if (p->v[i].from_user && from < at + p->v[i].text.n)
-			return true;
-	return false;
-}
-
-/* The next special token; in marked text a control token counts only where the template wrote all of it. */
-static bool next_special(struct tok_hit *hit, size_t *from, const struct tok *t, const struct tok_specials *sp,
-			 const struct tok_parts *marks, struct str text, size_t floor)
-{
-	while (tok_specials_next(hit, from, sp, t, text, floor)) {
-		size_t n = tok_text(t, hit->id).n;
-
-		if (tok_attr(t, hit->id) == TOK_USER || !of_user(marks, *from - n, *from))
-			return true;
-		*from -= n - 1;
-	}
-	return false;
-}
-
-/* `marks`: the parts that text is made of, or NULL. */
-static int encode(struct tok_enc *x, struct str text, const struct tok_parts *marks, unsigned flags, struct err *e)
+static int encode(struct tok_enc *x, struct str text, unsigned flags, struct err *e)
 {
 	const struct tok *t = x->t;
 	const struct tok_specials *sp = flags & TOK_PARSE_SPECIAL ? &t->all : &t->user;
 	size_t from = 0, at = 0, bad = utf8_valid(text);
 	struct tok_hit hit;
 
+	x->map = NULL;
+	x->base = 0;
 	if (bad < text.n)
 		return err_set(e, ERR_INVALID_UTF8, "the text is not valid UTF-8 at byte %zu", bad);
 	if (text.n > TOK_MAX_TEXT)
@@ -543,12 +547,13 @@ static int encode(struct tok_enc *x, struct str text, const struct tok_parts *ma
 	for (unsigned i = 0; flags & TOK_ADD_SPECIAL && i < t->n_head; i++)
 		if (push(x, t->head[i], (struct tok_span){ 0, 0 }, e))
 			return -1;
-	while (next_special(&hit, &from, t, sp, marks, text, at)) {
+	for (; next_special(&hit, &from, x, sp, text, at); at = hit.end) {
 		struct tok_span span = { (uint32_t)hit.start, (uint32_t)hit.end };
 
 		if (fragment(x, str_sub(text, at, hit.start), at, at == 0, flags, e) || push(x, hit.id, span, e))
 			return -1;
-		at = hit.end;
+		x->map = NULL;
+		x->base = 0;
 	}
 	if (fragment(x, str_sub(text, at, text.n), at, at == 0, flags, e))
 		return -1;
@@ -563,16 +568,18 @@ int tok_encode(struct tok_ids *ids, struct tok_spans *spans, struct tok_enc *x, 
 {
 	x->ids = ids;
 	x->spans = spans;
+	x->marks = NULL;
 	x->count = false;
-	return encode(x, text, NULL, flags, e);
+	return encode(x, text, flags, e);
 }
 
 int tok_encode_marked(struct tok_ids *ids, struct tok_enc *x, struct str text, const struct tok_parts *marks, struct err *e)
 {
 	x->ids = ids;
 	x->spans = NULL;
+	x->marks = marks;
 	x->count = false;
-	return encode(x, text, marks, TOK_PARSE_SPECIAL, e);
+	return encode(x, text, TOK_PARSE_SPECIAL, e);
 }
 
 const struct tok *tok_enc_tok(const struct tok_enc *x)
@@ -584,9 +591,10 @@ int tok_count(size_t *out, struct tok_enc *x, struct str text, unsigned flags, s
 {
 	x->ids = &x->scratch;
 	x->spans = NULL;
+	x->marks = NULL;
 	x->count = true;
 	x->total = x->scratch.n = 0;
-	if (encode(x, text, NULL, flags, e))
+	if (encode(x, text, flags, e))
 		return -1;
 	*out = x->total + x->scratch.n;
 	return 0;

@@ -9,3 +9,5 @@ TESTS += %D%/same-file.t
 EXTRA_DIST += %D%/same-file.t
 TESTS += %D%/llm-eval.t
 EXTRA_DIST += %D%/llm-eval.t
+TESTS += %D%/llm-tokenize.t
+EXTRA_DIST += %D%/llm-tokenize.t
