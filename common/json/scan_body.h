@@ -115,7 +115,7 @@ SCAN_TARGET static inline const char *SCAN(number)(struct json_scan *s, const ch
 	/* a number without exponent that one block holds, as nearly all do */
 	if (end - p >= SCAN_WIDTH) {
 		uint32_t m = ~SCAN_DIGITS(p); /* bits past the block are set */
-		int n = __builtin_ctz(m);
+		int n = m ? __builtin_ctz(m) : SCAN_WIDTH;
 
 		if (n > 0 && n < SCAN_WIDTH - 1 && p[n] == '.') {
 			int k = __builtin_ctz(m >> (n + 1) | 1u << (SCAN_WIDTH - 1));
