@@ -2,3 +2,4 @@ dist_man_MANS += %D%/llm-utils.7
 dist_man_MANS += %D%/llm-cost.1 %D%/llm-eval.1
 dist_man_MANS += %D%/llm-cost.1
 dist_man_MANS += %D%/llm-tokenize.1
+dist_man_MANS += %D%/llm-records.5
