@@ -291,16 +291,36 @@ static int put_prompts(struct gguf_writer *w, struct import *im, struct err *e)
 	return gguf_put_u32(w, "llmu.max_length", (uint32_t)n, e);
 }
 
+/* A template in a file of its own; that of tokenizer_config.json is the tokenizer's to write. */
+static int put_template(struct gguf_writer *w, struct import *im, struct err *e)
+{
+	struct json_val doc;
+	struct str text;
+
+	if (im->has_template)
+		return 0;
+	if (read_text(&text, im, "chat_template.jinja", false, e) || read_json(&doc, im, "chat_template.json", false, e))
+		return -1;
+	if (text.n == 0 && json_get(doc, "chat_template").type == JSON_STRING &&
+	    json_str(&text, json_get(doc, "chat_template"), &im->a, e))
+		return -1;
+	return text.n ? gguf_put_str(w, "tokenizer.chat_template", text, e) : 0;
+}
+
 /* ---- the whole --------------------------------------------------------------------------------- */
 
 static int open_tokenizer(struct import *im, struct err *e)
 {
+	struct json_val doc = { .type = JSON_NONE };
 	struct str json, config;
 
 	if (read_text(&json, im, "tokenizer.json", true, e))
 		return err_wrap(e, "the folder needs a tokenizer.json");
 	if (read_text(&config, im, "tokenizer_config.json", false, e))
 		return -1;
+	if (config.n && json_parse(&doc, config, e))
+		return err_wrap(e, "tokenizer_config.json");
+	im->has_template = json_get(doc, "chat_template").type >= JSON_STRING;
 	return tok_open_json(&im->tok, json, config, im->dir, e);
 }
 
@@ -323,7 +343,7 @@ static int check_config(struct import *im, struct err *e)
 static int put_keys(struct gguf_writer *w, struct import *im, const struct llm_import_opts *o, struct err *e)
 {
 	return put_general(w, im, o, e) || put_license(w, im, e) || put_sampling(w, im, e) || import_arch_keys(w, im, e) ||
-	       put_modules(w, im, e) || put_prompts(w, im, e) || tok_put_gguf(im->tok, w, e);
+	       put_modules(w, im, e) || put_prompts(w, im, e) || tok_put_gguf(im->tok, w, e) || put_template(w, im, e);
 }
 
 static int write_all(struct import *im, const char *out_path, const struct llm_import_opts *o, struct err *e)

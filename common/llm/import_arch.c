@@ -12,7 +12,8 @@ enum {
 	ROW_BIAS = 2,  /* and the bias */
 	ROW_Q = 4,     /* rows to the order of NORM rotary pairs, by the number of heads */
 	ROW_K = 8,     /* the same by the number of key and value heads */
-	ROW_VOCAB = 16 /* one row a token */
+	ROW_VOCAB = 16, /* one row a token */
+	ROW_PLUS_1 = 32 /* a norm that is kept less 1 there */
 };
 
 struct import_row {
@@ -46,6 +47,13 @@ static int add_item(struct import *im, const struct pack_item *it, struct err *e
 	return 0;
 }
 
+/* "ARCH.suffix". */
+static const char *key(char buf[128], const struct import *im, const char *suffix)
+{
+	snprintf(buf, 128, "%s.%s", import_arch_name(im), suffix);
+	return buf;
+}
+
 /* Keys that every transformer here has. */
 static int put_common(struct gguf_writer *w, const struct import *im, struct err *e)
 {
@@ -56,16 +64,134 @@ static int put_common(struct gguf_writer *w, const struct import *im, struct err
 		    { "hidden_size|n_embd|dim", "embedding_length" },
 		    { "intermediate_size|n_inner|hidden_dim", "feed_forward_length" },
 		    { "num_attention_heads|n_heads|n_head", "attention.head_count" } };
-	char key[128];
+	char k[128];
 
 	for (size_t i = 0; i < sizeof map / sizeof *map; i++) {
 		uint32_t v;
 
-		snprintf(key, sizeof key, "%s.%s", import_arch_name(im), map[i].key);
-		if (import_cfg_u32(&v, im, map[i].cfg, true, e) || gguf_put_u32(w, key, v, e))
+		if (import_cfg_u32(&v, im, map[i].cfg, true, e) || gguf_put_u32(w, key(k, im, map[i].key), v, e))
 			return -1;
 	}
 	return 0;
+}
+
+/* ---- decoders with rotary positions ------------------------------------------------------------ */
+
+static int head_dim(uint32_t *out, const struct import *im, struct err *e)
+{
+	uint32_t d = 0, heads = 0;
+
+	if (import_cfg_u32(&d, im, "hidden_size", true, e) || import_cfg_u32(&heads, im, "num_attention_heads", true, e))
+		return -1;
+	*out = heads ? d / heads : 0;
+	if (import_cfg_u32(out, im, "head_dim", false, e))
+		return -1;
+	if (*out < 2 || *out % 2 || *out > 65536)
+		return err_set(e, ERR_OPEN, "config.json: heads of %u elements", *out);
+	return 0;
+}
+
+/* Rotary parameters: rope_parameters (new; of two kinds of layers those of the global ones), or rope_scaling (old). */
+static struct json_val rope_object(const struct import *im)
+{
+	struct json_val v = import_cfg(im, "rope_parameters|rope_scaling"), full = json_get(v, "full_attention");
+
+	return full.type == JSON_OBJECT ? full : v;
+}
+
+static struct json_val rope_member(const struct import *im, const char *name)
+{
+	struct json_val v = json_get(rope_object(im), name);
+
+	return v.type == JSON_NULL ? (struct json_val){ .type = JSON_NONE } : v;
+}
+
+static bool rope_type_is(const struct import *im, const char *type)
+{
+	struct json_val v = rope_member(im, "rope_type");
+	char want[32];
+
+	if (v.type == JSON_NONE)
+		v = rope_member(im, "type");
+	snprintf(want, sizeof want, "\"%s\"", type);
+	return v.type == JSON_STRING && str_is(v.raw, want);
+}
+
+static int rope_f64(double *out, const struct import *im, const char *name, struct err *e)
+{
+	struct json_val v = rope_member(im, name);
+
+	return v.type == JSON_NONE ? 0 : json_f64(out, v, e) ? err_wrap(e, "config.json: rope %s", name) : 0;
+}
+
+static int rope_keys(struct gguf_writer *w, const struct import *im, struct err *e)
+{
+	static const struct {
+		const char *cfg, *key;
+	} yarn[] = { { "extrapolation_factor", "rope.scaling.yarn_ext_factor" },
+		     { "attention_factor", "rope.scaling.yarn_attn_factor" },
+		     { "beta_fast", "rope.scaling.yarn_beta_fast" },
+		     { "beta_slow", "rope.scaling.yarn_beta_slow" } };
+	double theta = 10000, factor = 1, ctx = 0;
+	bool linear = rope_type_is(im, "linear"), is_yarn = rope_type_is(im, "yarn");
+	struct json_val scaling = rope_object(im);
+	char k[128];
+
+	if (import_cfg_f64(&theta, im, "rope_theta", false, e) || rope_f64(&theta, im, "rope_theta", e) ||
+	    rope_f64(&factor, im, "factor", e) || rope_f64(&ctx, im, "original_max_position_embeddings", e) ||
+	    gguf_put_f32(w, key(k, im, "rope.freq_base"), (float)theta, e))
+		return -1;
+	if (!linear && !is_yarn) {
+		if (scaling.type == JSON_OBJECT && !rope_type_is(im, "llama3") && !rope_type_is(im, "default"))
+			return err_set(e, ERR_UNSUPPORTED, "config.json: rope_scaling %.*s is not supported",
+				       (int)(scaling.raw.n < 80 ? scaling.raw.n : 80), scaling.raw.p);
+		return 0;
+	}
+	if (gguf_put_str(w, key(k, im, "rope.scaling.type"), linear ? STR("linear") : STR("yarn"), e) ||
+	    gguf_put_f32(w, key(k, im, "rope.scaling.factor"), (float)factor, e))
+		return -1;
+	if (linear)
+		return 0;
+	if (ctx < 1 || ctx > 1e9)
+		return err_set(e, ERR_OPEN, "config.json: yarn without original_max_position_embeddings");
+	if (gguf_put_u32(w, key(k, im, "rope.scaling.original_context_length"), (uint32_t)ctx, e))
+		return -1;
+	for (size_t i = 0; i < sizeof yarn / sizeof *yarn; i++) {
+		double v = 0;
+
+		if (rope_member(im, yarn[i].cfg).type != JSON_NONE &&
+		    (rope_f64(&v, im, yarn[i].cfg, e) || gguf_put_f32(w, key(k, im, yarn[i].key), (float)v, e)))
+			return -1;
+	}
+	return 0;
+}
+
+/* Heads, epsilon, rotary positions. */
+static int decoder_keys(struct gguf_writer *w, const struct import *im, const char *act, struct err *e)
+{
+	uint32_t heads = 0, kv, dim, explicit_dim = 0;
+	double eps;
+	char k[128];
+
+	if (import_cfg(im, "num_local_experts|num_experts").type != JSON_NONE)
+		return err_set(e, ERR_UNSUPPORTED, "config.json: mixtures of experts are not imported yet");
+	if (import_cfg(im, "hidden_act|hidden_activation").type != JSON_NONE &&
+	    !import_cfg_is(im, "hidden_act|hidden_activation", act))
+		return err_set(e, ERR_UNSUPPORTED, "config.json: hidden_act is not \"%s\"", act);
+	if (put_common(w, im, e) || import_cfg_u32(&heads, im, "num_attention_heads", true, e))
+		return -1;
+	kv = heads;
+	if (import_cfg_u32(&kv, im, "num_key_value_heads", false, e) ||
+	    import_cfg_f64(&eps, im, "rms_norm_eps", true, e) || head_dim(&dim, im, e) ||
+	    import_cfg_u32(&explicit_dim, im, "head_dim", false, e))
+		return -1;
+	if (gguf_put_u32(w, key(k, im, "attention.head_count_kv"), kv, e) ||
+	    gguf_put_f32(w, key(k, im, "attention.layer_norm_rms_epsilon"), (float)eps, e))
+		return -1;
+	if (explicit_dim && (gguf_put_u32(w, key(k, im, "attention.key_length"), dim, e) ||
+			     gguf_put_u32(w, key(k, im, "attention.value_length"), dim, e)))
+		return -1;
+	return rope_keys(w, im, e);
 }
 
 /* ---- llama: Llama 2 and 3, Mistral 7B, TinyLlama, SmolLM2 -------------------------------------- */
@@ -89,112 +215,14 @@ static const struct import_row llama_rows[] = {
 	{ NULL, NULL, 0 },
 };
 
-static int llama_head_dim(uint32_t *out, const struct import *im, struct err *e)
-{
-	uint32_t d = 0, heads = 0;
-
-	if (import_cfg_u32(&d, im, "hidden_size", true, e) || import_cfg_u32(&heads, im, "num_attention_heads", true, e))
-		return -1;
-	*out = heads ? d / heads : 0;
-	if (import_cfg_u32(out, im, "head_dim", false, e))
-		return -1;
-	if (*out < 2 || *out % 2 || *out > 65536)
-		return err_set(e, ERR_OPEN, "config.json: heads of %u elements", *out);
-	return 0;
-}
-
-/* Rotary parameters stand in rope_parameters (new), or in rope_scaling with rope_theta beside it (old). */
-static struct json_val rope_member(const struct import *im, const char *name)
-{
-	struct json_val v = json_get(import_cfg(im, "rope_parameters|rope_scaling"), name);
-
-	return v.type == JSON_NULL ? (struct json_val){ .type = JSON_NONE } : v;
-}
-
-static bool rope_type_is(const struct import *im, const char *type)
-{
-	struct json_val v = rope_member(im, "rope_type");
-	char want[32];
-
-	if (v.type == JSON_NONE)
-		v = rope_member(im, "type");
-	snprintf(want, sizeof want, "\"%s\"", type);
-	return v.type == JSON_STRING && str_is(v.raw, want);
-}
-
-static int rope_f64(double *out, const struct import *im, const char *name, struct err *e)
-{
-	struct json_val v = rope_member(im, name);
-
-	return v.type == JSON_NONE ? 0 : json_f64(out, v, e) ? err_wrap(e, "config.json: rope %s", name) : 0;
-}
-
-static int llama_rope_keys(struct gguf_writer *w, const struct import *im, struct err *e)
-{
-	static const struct {
-		const char *cfg, *key;
-	} yarn[] = { { "extrapolation_factor", "llama.rope.scaling.yarn_ext_factor" },
-		     { "attention_factor", "llama.rope.scaling.yarn_attn_factor" },
-		     { "beta_fast", "llama.rope.scaling.yarn_beta_fast" },
-		     { "beta_slow", "llama.rope.scaling.yarn_beta_slow" } };
-	double theta = 10000, factor = 1, ctx = 0;
-	bool linear = rope_type_is(im, "linear"), is_yarn = rope_type_is(im, "yarn");
-	struct json_val scaling = import_cfg(im, "rope_parameters|rope_scaling");
-
-	if (import_cfg_f64(&theta, im, "rope_theta", false, e) || rope_f64(&theta, im, "rope_theta", e) ||
-	    rope_f64(&factor, im, "factor", e) || rope_f64(&ctx, im, "original_max_position_embeddings", e) ||
-	    gguf_put_f32(w, "llama.rope.freq_base", (float)theta, e))
-		return -1;
-	if (!linear && !is_yarn) {
-		if (scaling.type == JSON_OBJECT && !rope_type_is(im, "llama3") && !rope_type_is(im, "default"))
-			return err_set(e, ERR_UNSUPPORTED, "config.json: rope_scaling %.*s is not supported",
-				       (int)(scaling.raw.n < 80 ? scaling.raw.n : 80), scaling.raw.p);
-		return 0;
-	}
-	if (gguf_put_str(w, "llama.rope.scaling.type", linear ? STR("linear") : STR("yarn"), e) ||
-	    gguf_put_f32(w, "llama.rope.scaling.factor", (float)factor, e))
-		return -1;
-	if (linear)
-		return 0;
-	if (ctx < 1 || ctx > 1e9)
-		return err_set(e, ERR_OPEN, "config.json: yarn without original_max_position_embeddings");
-	if (gguf_put_u32(w, "llama.rope.scaling.original_context_length", (uint32_t)ctx, e))
-		return -1;
-	for (size_t i = 0; i < sizeof yarn / sizeof *yarn; i++) {
-		double v = 0;
-
-		if (rope_member(im, yarn[i].cfg).type != JSON_NONE &&
-		    (rope_f64(&v, im, yarn[i].cfg, e) || gguf_put_f32(w, yarn[i].key, (float)v, e)))
-			return -1;
-	}
-	return 0;
-}
-
 static int llama_keys(struct gguf_writer *w, const struct import *im, struct err *e)
 {
-	uint32_t heads = 0, kv, dim, explicit_dim = 0;
-	double eps;
+	uint32_t dim;
 
-	if (import_cfg(im, "num_local_experts").type != JSON_NONE)
-		return err_set(e, ERR_UNSUPPORTED, "config.json: mixtures of experts are not imported yet");
-	if (import_cfg(im, "hidden_act").type != JSON_NONE && !import_cfg_is(im, "hidden_act", "silu"))
-		return err_set(e, ERR_UNSUPPORTED, "config.json: hidden_act is not \"silu\"");
-	if (put_common(w, im, e) || import_cfg_u32(&heads, im, "num_attention_heads", true, e))
+	if (decoder_keys(w, im, "silu", e) || head_dim(&dim, im, e))
 		return -1;
-	kv = heads;
-	if (import_cfg_u32(&kv, im, "num_key_value_heads", false, e) ||
-	    import_cfg_f64(&eps, im, "rms_norm_eps", true, e) || llama_head_dim(&dim, im, e) ||
-	    import_cfg_u32(&explicit_dim, im, "head_dim", false, e))
-		return -1;
-	if (gguf_put_u32(w, "llama.attention.head_count_kv", kv, e) ||
-	    gguf_put_f32(w, "llama.attention.layer_norm_rms_epsilon", (float)eps, e) ||
-	    gguf_put_u32(w, "llama.vocab_size", (uint32_t)tok_n_vocab(im->tok), e) ||
-	    gguf_put_u32(w, "llama.rope.dimension_count", dim, e))
-		return -1;
-	if (explicit_dim && (gguf_put_u32(w, "llama.attention.key_length", dim, e) ||
-			     gguf_put_u32(w, "llama.attention.value_length", dim, e)))
-		return -1;
-	return llama_rope_keys(w, im, e);
+	return gguf_put_u32(w, "llama.vocab_size", (uint32_t)tok_n_vocab(im->tok), e) ||
+	       gguf_put_u32(w, "llama.rope.dimension_count", dim, e);
 }
 
 /*
@@ -214,7 +242,7 @@ static int llama_extra(struct import *im, struct err *e)
 	if (import_cfg_f64(&theta, im, "rope_theta", false, e) || rope_f64(&theta, im, "rope_theta", e) ||
 	    rope_f64(&factor, im, "factor", e) || rope_f64(&low, im, "low_freq_factor", e) ||
 	    rope_f64(&high, im, "high_freq_factor", e) ||
-	    rope_f64(&ctx, im, "original_max_position_embeddings", e) || llama_head_dim(&dim, im, e))
+	    rope_f64(&ctx, im, "original_max_position_embeddings", e) || head_dim(&dim, im, e))
 		return -1;
 	if (!(theta > 0 && factor > 0 && low > 0 && high > low && ctx > 0))
 		return err_set(e, ERR_OPEN, "config.json: rope_scaling of type llama3 with impossible numbers");
@@ -233,6 +261,86 @@ static int llama_extra(struct import *im, struct err *e)
 				       .data = (const uint8_t *)v, .bytes = dim / 2 * sizeof *v };
 	memcpy(it.ne, it.src.ne, sizeof it.ne);
 	return add_item(im, &it, e);
+}
+
+/* ---- qwen2, qwen3 ------------------------------------------------------------------------------ */
+
+static const char *const qwen2_classes[] = { "Qwen2ForCausalLM", "Qwen2Model", NULL };
+static const char *const qwen3_classes[] = { "Qwen3ForCausalLM", "Qwen3Model", NULL };
+static const char *const no_names[] = { NULL };
+static const struct import_row qwen_rows[] = {
+	{ "embed_tokens", "token_embd", ROW_NEED | ROW_VOCAB },
+	{ "norm", "output_norm", ROW_NEED },
+	{ "lm_head", "output", ROW_VOCAB },
+	{ "layers.*.input_layernorm", "blk.*.attn_norm", ROW_NEED },
+	{ "layers.*.self_attn.q_proj", "blk.*.attn_q", ROW_NEED },
+	{ "layers.*.self_attn.k_proj", "blk.*.attn_k", ROW_NEED },
+	{ "layers.*.self_attn.v_proj", "blk.*.attn_v", ROW_NEED },
+	{ "layers.*.self_attn.o_proj", "blk.*.attn_output", ROW_NEED },
+	{ "layers.*.self_attn.q_norm", "blk.*.attn_q_norm", 0 },
+	{ "layers.*.self_attn.k_norm", "blk.*.attn_k_norm", 0 },
+	{ "layers.*.post_attention_layernorm", "blk.*.ffn_norm", ROW_NEED },
+	{ "layers.*.mlp.gate_proj", "blk.*.ffn_gate", ROW_NEED },
+	{ "layers.*.mlp.up_proj", "blk.*.ffn_up", ROW_NEED },
+	{ "layers.*.mlp.down_proj", "blk.*.ffn_down", ROW_NEED },
+	{ NULL, NULL, 0 },
+};
+
+static int qwen_keys(struct gguf_writer *w, const struct import *im, struct err *e)
+{
+	if (import_cfg(im, "use_sliding_window").type == JSON_TRUE)
+		return err_set(e, ERR_UNSUPPORTED, "config.json: use_sliding_window is not supported");
+	return decoder_keys(w, im, "silu", e);
+}
+
+/* ---- gemma3, text alone ------------------------------------------------------------------------ */
+
+static const char *const gemma3_classes[] = { "Gemma3ForCausalLM", NULL };
+static const struct import_row gemma3_rows[] = {
+	{ "embed_tokens", "token_embd", ROW_NEED | ROW_VOCAB },
+	{ "norm", "output_norm", ROW_NEED | ROW_PLUS_1 },
+	{ "lm_head", "output", ROW_VOCAB },
+	{ "layers.*.input_layernorm", "blk.*.attn_norm", ROW_NEED | ROW_PLUS_1 },
+	{ "layers.*.self_attn.q_proj", "blk.*.attn_q", ROW_NEED },
+	{ "layers.*.self_attn.k_proj", "blk.*.attn_k", ROW_NEED },
+	{ "layers.*.self_attn.v_proj", "blk.*.attn_v", ROW_NEED },
+	{ "layers.*.self_attn.o_proj", "blk.*.attn_output", ROW_NEED },
+	{ "layers.*.self_attn.q_norm", "blk.*.attn_q_norm", ROW_NEED | ROW_PLUS_1 },
+	{ "layers.*.self_attn.k_norm", "blk.*.attn_k_norm", ROW_NEED | ROW_PLUS_1 },
+	{ "layers.*.post_attention_layernorm", "blk.*.post_attention_norm", ROW_NEED | ROW_PLUS_1 },
+	{ "layers.*.pre_feedforward_layernorm", "blk.*.ffn_norm", ROW_NEED | ROW_PLUS_1 },
+	{ "layers.*.post_feedforward_layernorm", "blk.*.post_ffw_norm", ROW_NEED | ROW_PLUS_1 },
+	{ "layers.*.mlp.gate_proj", "blk.*.ffn_gate", ROW_NEED },
+	{ "layers.*.mlp.up_proj", "blk.*.ffn_up", ROW_NEED },
+	{ "layers.*.mlp.down_proj", "blk.*.ffn_down", ROW_NEED },
+	{ NULL, NULL, 0 },
+};
+
+static int gemma3_keys(struct gguf_writer *w, const struct import *im, struct err *e)
+{
+	struct json_val local = json_get(json_get(im->cfg, "rope_parameters"), "sliding_attention");
+	uint32_t window = 0, period = 6, dim;
+	double theta = 10000, scalar;
+
+	if (import_cfg(im, "attn_logit_softcapping|final_logit_softcapping").type != JSON_NONE)
+		return err_set(e, ERR_UNSUPPORTED, "config.json: softcapping is not supported in gemma3");
+	if (decoder_keys(w, im, "gelu_pytorch_tanh", e) || import_cfg_u32(&window, im, "sliding_window", true, e) ||
+	    import_cfg_u32(&period, im, "sliding_window_pattern|_sliding_window_pattern", false, e) ||
+	    import_cfg_f64(&theta, im, "rope_local_base_freq", false, e) || head_dim(&dim, im, e))
+		return -1;
+	if (period != 6)
+		return err_set(e, ERR_UNSUPPORTED, "config.json: sliding_window_pattern is not 6");
+	if (json_get(local, "rope_theta").type == JSON_NUMBER && json_f64(&theta, json_get(local, "rope_theta"), e))
+		return -1;
+	if (gguf_put_u32(w, "gemma3.attention.sliding_window", window, e) ||
+	    gguf_put_f32(w, "gemma3.rope.freq_base_swa", (float)theta, e))
+		return -1;
+	scalar = dim; /* of queries: 1 / sqrt(it); llama.cpp knows the exception by the model's size */
+	if (import_cfg_f64(&scalar, im, "query_pre_attn_scalar", false, e))
+		return -1;
+	if (!(scalar > 0))
+		return err_set(e, ERR_OPEN, "config.json: query_pre_attn_scalar is not positive");
+	return scalar == dim ? 0 : gguf_put_f32(w, "gemma3.attention.scale", (float)(1 / sqrt(scalar)), e);
 }
 
 /* ---- bert: MiniLM, bge, e5, arctic, gte -------------------------------------------------------- */
@@ -278,6 +386,9 @@ static int bert_keys(struct gguf_writer *w, const struct import *im, struct err 
 
 static const struct import_arch archs[] = {
 	{ "llama", llama_classes, "model.", llama_rows, llama_ignored, llama_keys, llama_extra },
+	{ "qwen2", qwen2_classes, "model.", qwen_rows, no_names, qwen_keys, NULL },
+	{ "qwen3", qwen3_classes, "model.", qwen_rows, no_names, qwen_keys, NULL },
+	{ "gemma3", gemma3_classes, "model.", gemma3_rows, no_names, gemma3_keys, NULL },
 	{ "bert", bert_classes, "bert.", bert_rows, bert_ignored, bert_keys, NULL },
 };
 #define N_ARCHS (sizeof archs / sizeof *archs)
@@ -396,6 +507,7 @@ static int add_tensor(struct import *im, const struct import_row *row, uint32_t 
 	it.name = name.p;
 	it.n_dims = t->n_dims;
 	it.src = *t;
+	it.add = row->flags & ROW_PLUS_1 ? 1.0f : 0.0f;
 	memcpy(it.ne, t->ne, sizeof it.ne);
 	return check_shape(&it, im, row->flags, e) || add_item(im, &it, e) ? -1 : 0;
 }

@@ -14,6 +14,7 @@ struct import {
 	struct safet *st;
 	bool *used;           /* [safet_n_tensors] */
 	struct tok *tok;
+	bool has_template;    /* tokenizer_config.json holds the chat template */
 	const struct pack_kind *kind;
 	struct pack_item *items;
 	size_t n, cap;

@@ -108,7 +108,7 @@ static const char tokenizer[] =
 	"\"##s\":6,\"sat\":7}}}";
 
 /* 4 heads of 8, 2 of keys and values; VOCAB + 2 rows, of which two are padding. */
-static void llama_tensors(const char *prefix, bool lm_head)
+static void decoder_tensors(const char *prefix)
 {
 	static const struct {
 		const char *name;
@@ -124,8 +124,7 @@ static void llama_tensors(const char *prefix, bool lm_head)
 		  { "layers.0.post_attention_layernorm.weight", 0, 32 },
 		  { "layers.0.mlp.gate_proj.weight", 64, 32 },
 		  { "layers.0.mlp.up_proj.weight", 64, 32 },
-		  { "layers.0.mlp.down_proj.weight", 32, 64 },
-		  { "layers.0.self_attn.rotary_emb.inv_freq", 0, 4 } };
+		  { "layers.0.mlp.down_proj.weight", 32, 64 } };
 	char name[256];
 
 	st_begin();
@@ -133,21 +132,32 @@ static void llama_tensors(const char *prefix, bool lm_head)
 		snprintf(name, sizeof name, "%s%s", prefix, t[i].name);
 		st_add(name, t[i].rows, t[i].cols);
 	}
+}
+
+static void llama_tensors(const char *prefix, bool lm_head)
+{
+	decoder_tensors(prefix);
+	st_add("model.layers.0.self_attn.rotary_emb.inv_freq", 0, 4);
 	if (lm_head)
 		st_add("lm_head.weight", VOCAB + 2, 32);
 }
 
-static void llama_config(const char *more)
+static void decoder_config(const char *class, const char *more)
 {
 	char text[2048];
 
 	snprintf(text, sizeof text,
-		 "{\"architectures\":[\"LlamaForCausalLM\"],\"hidden_size\":32,\"intermediate_size\":64,"
+		 "{\"architectures\":[\"%s\"],\"hidden_size\":32,\"intermediate_size\":64,"
 		 "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"num_hidden_layers\":1,"
-		 "\"max_position_embeddings\":128,\"rms_norm_eps\":1e-5,\"hidden_act\":\"silu\","
+		 "\"max_position_embeddings\":128,\"rms_norm_eps\":1e-5,"
 		 "\"vocab_size\":10%s}",
-		 more);
+		 class, more);
 	put_text("hf/config.json", text);
+}
+
+static void llama_config(const char *more)
+{
+	decoder_config("LlamaForCausalLM", more);
 }
 
 static int import(const char *type, struct err *e)
@@ -216,9 +226,10 @@ static void test_llama(void)
 	struct gguf *g;
 	bool q = true, k = true, bias = true;
 
-	llama_config(",\"rope_theta\":5000.0");
+	llama_config(",\"hidden_act\":\"silu\",\"rope_theta\":5000.0");
 	put_text("hf/generation_config.json", "{\"temperature\":0.6,\"top_k\":20,\"top_p\":0.9}");
 	put_text("hf/README.md", "---\nlanguage: en\nlicense: apache-2.0\n---\n# x\n");
+	put_text("hf/chat_template.jinja", "{{ messages }}");
 	llama_tensors("model.", true);
 	st_end();
 	g = imported("f32");
@@ -235,6 +246,7 @@ static void test_llama(void)
 		   is_f32(g, "llama.attention.layer_norm_rms_epsilon", 1e-5f) &&
 		   is_f32(g, "llama.rope.freq_base", 5000.0f),
 	   "keys of the architecture");
+	OK(is_str(g, "tokenizer.chat_template", "{{ messages }}"), "the chat template of its own file");
 	OK(is_f32(g, "general.sampling.temp", 0.6f) && gguf_find(g, "general.sampling.top_k") &&
 		   is_f32(g, "general.sampling.top_p", 0.9f),
 	   "the author's sampling");
@@ -266,6 +278,8 @@ static void test_llama_forms(void)
 	struct gguf *g;
 	float x;
 
+	unlink(in("hf/chat_template.jinja"));
+	put_text("hf/tokenizer_config.json", "{\"chat_template\":\"{{ bos_token }}\"}");
 	/* tied; Llama 3's frequencies: numbers of transformers 5 for these parameters, by _compute_llama3_parameters() */
 	llama_config(",\"tie_word_embeddings\":true,\"rope_parameters\":{\"rope_type\":\"llama3\",\"rope_theta\":500000.0,"
 		     "\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
@@ -273,6 +287,7 @@ static void test_llama_forms(void)
 	llama_tensors("", true);
 	st_end();
 	g = imported("q8_0");
+	OK(g && is_str(g, "tokenizer.chat_template", "{{ bos_token }}"), "the chat template of tokenizer_config.json");
 	OK(g && !gguf_find_tensor(g, "output.weight"), "tied embeddings: no second copy; names without a prefix");
 	if (g) {
 		x = at(g, "rope_freqs.weight", 0, 1);
@@ -337,6 +352,44 @@ static void test_llama_refused(void)
 	st_end();
 	refused("f16", "do not fit F16", "a value that F16 has not");
 	refused("q9", "none of", "an unknown type");
+}
+
+/* ---- qwen, gemma ----------------------------------------------------------------------------- */
+
+static void test_qwen_gemma(void)
+{
+	struct gguf *g;
+
+	decoder_config("Qwen2ForCausalLM", ",\"hidden_act\":\"silu\",\"use_sliding_window\":false");
+	decoder_tensors("model.");
+	st_end();
+	g = imported("f32");
+	OK(g && is_str(g, "general.architecture", "qwen2") && is_u32(g, "qwen2.attention.head_count_kv", 2) &&
+		   at(g, "blk.0.attn_q.weight", 1, 5) == value(3, 1, 5) && at(g, "blk.0.attn_q.bias", 0, 1) == value(7, 0, 1),
+	   "qwen2: rows of q stay in order");
+	gguf_close(g);
+	decoder_config("Gemma3ForCausalLM",
+		       ",\"hidden_activation\":\"gelu_pytorch_tanh\",\"sliding_window\":16,\"query_pre_attn_scalar\":64,"
+		       "\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\",\"rope_theta\":1e6},"
+		       "\"sliding_attention\":{\"rope_type\":\"default\",\"rope_theta\":1e4}}");
+	decoder_tensors("model.");
+	st_add("model.layers.0.self_attn.q_norm.weight", 0, 8);
+	st_add("model.layers.0.self_attn.k_norm.weight", 0, 8);
+	st_add("model.layers.0.pre_feedforward_layernorm.weight", 0, 32);
+	st_add("model.layers.0.post_feedforward_layernorm.weight", 0, 32);
+	st_end();
+	g = imported("f16");
+	OK(g && is_f32(g, "gemma3.rope.freq_base", 1e6f) && is_f32(g, "gemma3.rope.freq_base_swa", 1e4f) &&
+		   is_u32(g, "gemma3.attention.sliding_window", 16) && is_f32(g, "gemma3.attention.scale", 0.125f),
+	   "gemma3: two rotary bases, window, scale of queries");
+	OK(g && at(g, "blk.0.ffn_norm.weight", 0, 3) == value(14, 0, 3) + 1 &&
+		   at(g, "blk.0.post_ffw_norm.weight", 0, 3) == value(15, 0, 3) + 1 &&
+		   at(g, "blk.0.post_attention_norm.weight", 0, 3) == value(8, 0, 3) + 1 &&
+		   at(g, "output_norm.weight", 0, 3) == value(1, 0, 3) + 1,
+	   "its norms get their 1 back");
+	gguf_close(g);
+	decoder_config("Gemma3ForCausalLM", ",\"sliding_window\":16,\"sliding_window_pattern\":4");
+	refused("f16", "sliding_window_pattern", "another pattern of layers");
 }
 
 /* ---- bert ------------------------------------------------------------------------------------ */
@@ -505,6 +558,7 @@ int main(void)
 	test_llama();
 	test_llama_forms();
 	test_llama_refused();
+	test_qwen_gemma();
 	test_bert();
 	nftw(root, drop, 8, FTW_DEPTH | FTW_PHYS);
 	buf_release(&head);

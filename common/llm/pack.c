@@ -205,6 +205,8 @@ static void convert_rows(void *arg, unsigned worker, size_t i)
 			 s->src_row);
 		if (it->n_dims == 1 && it->heads)
 			permute_row(x, x + it->ne[0], it->ne[0], it->heads);
+		for (int64_t k = 0; it->add != 0 && k < it->ne[0]; k++)
+			x[k] += it->add;
 		if (!kern_all_finite(x, it->ne[0]))
 			s->bad[worker] = NOT_FINITE;
 		for (int64_t k = 0; it->type == GGUF_F16 && k < it->ne[0]; k++)
@@ -223,7 +225,7 @@ static int write_item(struct gguf_writer *w, struct slab *s, unsigned workers, s
 	int64_t rows = it->ne[1] * it->ne[2] * it->ne[3];
 	int64_t step = (int64_t)(SLAB / s->out_row) > 0 ? (int64_t)(SLAB / s->out_row) : 1;
 
-	if (it->src.type == it->type && !it->heads)
+	if (it->src.type == it->type && !it->heads && it->add == 0)
 		return gguf_write_data(w, it->src.data, s->out_row * (size_t)rows, e);
 	for (s->first = 0; s->first < rows; s->first += s->rows) {
 		s->rows = rows - s->first < step ? rows - s->first : step;

@@ -31,6 +31,7 @@ struct pack_item {
 	uint32_t n_dims;
 	int64_t ne[GGUF_MAX_DIMS];
 	struct gguf_tensor src;  /* at least as many rows */
+	float add;               /* to every value */
 	int64_t heads;           /* > 0: rows of each head from [2, d/2] to [d/2, 2] (rotary order of NORM) */
 };
 /* Declares the items and streams their data; memory is one slab and a row a worker. */
