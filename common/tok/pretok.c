@@ -298,7 +298,7 @@ static void canon(struct buf *out, struct str regex)
 		"(?i:'s|'t|'re|'ve|'m|'ll|'d)", "'(?i:[sdmt]|ll|ve|re)",
 		"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])",
 	};
-	bool in_class = false;
+	bool in_class = false, counted = false; /* the last brace is {1,3}, not \p{L} */
 
 	for (size_t i = 0; i < regex.n;) {
 		struct str rest = str_sub(regex, i, regex.n);
@@ -323,7 +323,9 @@ static void canon(struct buf *out, struct str regex)
 			buf_addc(out, regex.p[i++]);
 		else if (c == '[' || c == ']')
 			in_class = c == '[';
-		else if (!in_class && i < regex.n && regex.p[i] == '+' && strchr("?*+}", c))
+		else if (c == '{')
+			counted = i < regex.n && regex.p[i] >= '0' && regex.p[i] <= '9';
+		else if (!in_class && i < regex.n && regex.p[i] == '+' && strchr(counted ? "?*+}" : "?*+", c))
 			i++;
 	}
 }

@@ -491,6 +491,8 @@ int tok_open_json(struct tok **out, struct str json, struct str config, const ch
 	free(j.added);
 	if (rc) {
 		tok_close(j.t);
+		if (e && e->code != ERR_NOMEM)
+			e->code = ERR_OPEN; /* the file's fault, whatever it is */
 		return err_wrap(e, "%s", name);
 	}
 	*out = j.t;

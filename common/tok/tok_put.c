@@ -172,6 +172,29 @@ static int put_ids(struct gguf_writer *w, const struct tok *t, struct err *e)
 	       put_id(w, KEY("mask_token_id"), t->mask, e);
 }
 
+/* Are the normalizers SentencePiece's own: its map of characters, blanks squeezed, one in front? */
+static bool only_spaces(const struct tok *t)
+{
+	for (unsigned i = 0; i < t->n_norms; i++)
+		switch (t->norms[i].op) {
+		case TOK_NORM_REPLACE:
+			if (t->norms[i].nb != 1 || t->norms[i].b[0] != ' ')
+				return false;
+			break;
+		case TOK_NORM_CHARSMAP:
+		case TOK_NORM_BLANKS:
+		case TOK_NORM_SPACES:
+		case TOK_NORM_STRIP_LEFT:
+		case TOK_NORM_STRIP_RIGHT:
+		case TOK_NORM_PREPEND:
+		case TOK_NORM_PREFIX:
+			break;
+		default:
+			return false;
+		}
+	return true;
+}
+
 /* Does the format's own idea of a kind of tokenizer hold for this one? */
 static const char *gguf_model(const struct tok *t, struct err *e)
 {
@@ -185,7 +208,7 @@ static const char *gguf_model(const struct tok *t, struct err *e)
 		return "llama";
 	if (t->model == TOK_WPM && t->fused_bert && t->clean_text && t->chinese)
 		return "bert";
-	if (t->model == TOK_UGM)
+	if (t->model == TOK_UGM && only_spaces(t))
 		return "t5";
 	err_set(e, ERR_OPEN, "GGUF has no form for this kind of tokenizer.json");
 	return NULL;

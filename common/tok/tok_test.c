@@ -4,6 +4,7 @@
 #include "tok/unicode_impl.h"
 #include "tap.h"
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct err err;
 
@@ -140,6 +141,231 @@ static void bert(void)
 	tok_close(t);
 }
 
+/* ---- golden ids and pieces, from Hugging Face's tokenizers by tests/fixtures/make-tokenizers.py */
+
+static bool read_fixture(struct buf *out, const char *name)
+{
+	const char *top = getenv("top_srcdir");
+	char path[4096];
+
+	buf_init(out, 64 << 20);
+	snprintf(path, sizeof path, "%s/tests/fixtures/%s", top ? top : ".", name);
+	return !os_read_file(out, path, 64 << 20, &err);
+}
+
+static struct tok *open_json(const char *name)
+{
+	struct buf text;
+	struct tok *t = NULL;
+
+	if (!read_fixture(&text, name) || tok_open_json(&t, buf_str(&text), (struct str){ "", 0 }, name, &err))
+		printf("# %s\n", err.text);
+	buf_release(&text);
+	return t;
+}
+
+/* A line {"json", "text", "special", "ids", "offsets"?}: true when the ids (and offsets) are ours. */
+static bool golden_ids(struct tok_enc *x, struct json_val row, struct str text, struct arena *a)
+{
+	struct tok_ids ids = { 0 };
+	struct tok_spans spans = { 0 };
+	unsigned flags = json_get(row, "special").type == JSON_TRUE ? TOK_ADD_SPECIAL | TOK_PARSE_SPECIAL : 0;
+	struct json_iter it = json_iter(json_get(row, "offsets"));
+	struct json_val v;
+	int32_t *want;
+	size_t n, i = 0;
+	bool good;
+
+	if (json_i32s(&want, &n, json_get(row, "ids"), a, &err) || tok_encode(&ids, &spans, x, text, flags, &err))
+		return false;
+	good = n == ids.n && (!n || !memcmp(want, ids.v, n * sizeof *want));
+	for (; good && json_next(&v, &it); i++) {
+		int32_t *pair;
+
+		/* the tokens around a text have no place: theirs is 0, ours an end of the text */
+		good = !json_i32s(&pair, &n, v, a, &err) &&
+		       (!pair[1] || (spans.v[i].start == (uint32_t)pair[0] && spans.v[i].end == (uint32_t)pair[1]));
+	}
+	tok_ids_release(&ids);
+	free(spans.v);
+	return good;
+}
+
+static bool golden_pieces(struct json_val row, struct str text, struct str name, struct arena *a)
+{
+	struct pre pre;
+	struct pre_iter it;
+	unsigned flags;
+	int32_t *want;
+	uint32_t end;
+	size_t n, i = 0;
+
+	if (!pre_by_name(&pre, &flags, name) || json_i32s(&want, &n, json_get(row, "ends"), a, &err))
+		return false;
+	pre_begin(&it, &pre, text);
+	while (pre_ends(&end, 1, &it))
+		if (i == n || (uint32_t)want[i++] != end)
+			return false;
+	return i == n;
+}
+
+/* Every line of the golden file that names `json` (or, NULL, a pre-tokenizer). */
+static void goldens(const char *json, const struct tok *t)
+{
+	struct buf text;
+	struct arena a;
+	struct tok_enc *x = NULL;
+	size_t n = 0, bad = 0;
+
+	arena_init(&a, 64 << 20);
+	if (!read_fixture(&text, "tok_golden.ndjson") || (t && tok_enc_new(&x, t, &err)))
+		return;
+	for (size_t i = 0, j; i < text.n; i = j + 1) {
+		struct json_val row;
+		struct str s, name;
+
+		j = str_find(buf_str(&text), STR("\n"), i);
+		if (json_parse(&row, str_sub(buf_str(&text), i, j), &err) || json_str(&s, json_get(row, "text"), &a, &err) ||
+		    json_str(&name, json_get(row, json ? "json" : "pre"), &a, NULL) || (json && !str_is(name, json)))
+			continue;
+		n++;
+		if (json ? golden_ids(x, row, s, &a) : golden_pieces(row, s, name, &a))
+			continue;
+		bad++;
+		printf("# " STR_FMT "\n", STR_ARG(str_sub(buf_str(&text), i, j)));
+	}
+	OK(n > 40 && !bad, "%s: %zu of %zu golden texts differ", json ? json : "pre-tokenizers", bad, n);
+	tok_enc_free(x);
+	arena_release(&a);
+	buf_release(&text);
+}
+
+/* The same ids from the GGUF keys that are written of a tokenizer.json. */
+static void through_gguf(const struct tok *t, const char *name)
+{
+	const char *tmp = getenv("TMPDIR");
+	struct gguf_writer *w;
+	struct gguf *g = NULL;
+	struct tok *u = NULL;
+	struct tok_enc *a, *b;
+	struct tok_ids x = { 0 }, y = { 0 };
+	struct rng r = { .key = 3 };
+	char path[4096], text[1024];
+	size_t bad = 0;
+
+	snprintf(path, sizeof path, "%s/tok_test.%ld.gguf", tmp ? tmp : ".", (long)getpid());
+	if (!OK(!gguf_writer_new(&w, path, &err) && !tok_put_gguf(t, w, &err) && !gguf_writer_commit(w, &err) &&
+			!gguf_open(&g, path, &err) && !tok_open_gguf(&u, g, false, &err),
+		"%s as GGUF: %s", name, err.text))
+		return;
+	remove(path);
+	tok_enc_new(&a, t, &err);
+	tok_enc_new(&b, u, &err);
+	for (int i = 0; i < 2000; i++) {
+		struct str s = { text, random_text(text, sizeof text, &r) };
+
+		x.n = y.n = 0;
+		if (tok_encode(&x, NULL, a, s, TOK_ADD_SPECIAL, &err) || tok_encode(&y, NULL, b, s, TOK_ADD_SPECIAL, &err))
+			break;
+		bad += x.n != y.n || (x.n && memcmp(x.v, y.v, x.n * sizeof *x.v));
+	}
+	OK(!bad, "%s: %zu of 2000 texts differ through GGUF", name, bad);
+	tok_ids_release(&x);
+	tok_ids_release(&y);
+	tok_enc_free(a);
+	tok_enc_free(b);
+	tok_close(u);
+	gguf_close(g);
+}
+
+static void json_tokenizers(void)
+{
+	static const char *const files[] = { "tok_bpe.json", "tok_llama2.json", "tok_wordpiece.json", "tok_unigram.json" };
+	struct gguf_writer *w = NULL;
+
+	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+		struct tok *t = open_json(files[i]);
+
+		if (!OK(t, "%s opens", files[i]))
+			continue;
+		goldens(files[i], t);
+		if (i < 3)
+			through_gguf(t, files[i]);
+		else
+			OK(tok_put_gguf(t, w, &err) && err.code == ERR_OPEN, "refused, since GGUF has no NFKC: %s", err.text);
+		tok_close(t);
+	}
+	goldens(NULL, NULL);
+}
+
+static void json_refusals(void)
+{
+	static const struct { const char *json, *why; } bad[] = {
+		{ "{}", "no model" }, { "[1,", "invalid JSON" }, { "{\"model\":{\"type\":\"WordLevel\"}}", "WordLevel" },
+		{ "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"normalizer\":{\"type\":\"Odd\"}}", "Odd" },
+		{ "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"Split\","
+		  "\"pattern\":{\"Regex\":\"a+b\"},\"behavior\":\"Isolated\",\"invert\":false}}", "a+b" },
+		{ "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":4000000000},\"merges\":[]}}", "limit" },
+	};
+
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		struct tok *t = NULL;
+
+		err_clear(&err);
+		OK(tok_open_json(&t, str_of(bad[i].json), (struct str){ "", 0 }, "x", &err) && err.code == ERR_OPEN &&
+			   strstr(err.text, bad[i].why), "refused: %s", err.text);
+	}
+	err_clear(&err);
+}
+
+/* Chunks of hard texts: within the limit, in order, whole characters, nothing lost. */
+static void cuts(void)
+{
+	struct tok *t = open_json("tok_bpe.json");
+	struct tok_enc *x;
+	struct rng r = { .key = 5 };
+	struct tok_chunks c = { 0 };
+	char text[1024];
+	bool limits = true, order = true, whole = true, lost = true, head = true;
+
+	if (!t || tok_enc_new(&x, t, &err))
+		return;
+	for (int i = 0; i < 2000; i++) {
+		struct str s = { text, random_text(text, sizeof text, &r) };
+		size_t max = 6 + rng_below(&r, 20), end = 0, start = 0, n, all;
+		struct tok_chunk_opts o = { max, rng_below(&r, 3) ? 0 : rng_below(&r, max / 2), (enum tok_cut)rng_below(&r, 4),
+					    TOK_ADD_SPECIAL };
+		struct tok_chunk k;
+
+		c.n = 0;
+		if (tok_chunk(&c, x, s, &o, &err)) {
+			limits = false;
+			printf("# %s\n", err.text);
+			break;
+		}
+		for (size_t q = 0; q < c.n; q++) {
+			k = c.v[q];
+			limits &= !tok_count(&n, x, str_sub(s, k.start, k.end), o.flags, &err) && n == k.n_tokens && n <= max;
+			order &= k.end > end && (!q || k.start > start) && k.start < k.end;
+			whole &= utf8_valid(str_sub(s, k.start, k.end)) == k.end - k.start;
+			for (; end < k.start; end++) /* only white space may be left out */
+				lost &= strchr(" \n\r\t\xc2\xa0\xe3\x80", s.p[end]) != NULL;
+			start = k.start;
+			end = k.end;
+		}
+		head &= !tok_truncate(&k, &all, x, s, max, i & 1, o.flags, &err) && k.n_tokens <= max &&
+			utf8_valid(str_sub(s, k.start, k.end)) == k.end - k.start && (all > max || k.end - k.start == s.n);
+	}
+	OK(limits, "every chunk is within the limit when it is counted anew");
+	OK(order, "chunks are in order and go on");
+	OK(whole, "no character is cut");
+	OK(lost, "nothing but white space is lost");
+	OK(head, "truncated texts are within the limit and whole characters");
+	free(c.v);
+	tok_enc_free(x);
+	tok_close(t);
+}
+
 /* A text of a million bytes of one kind must take no longer than others: the test's time limit is the check. */
 static void worst_cases(void)
 {
@@ -224,6 +450,9 @@ int main(void)
 	pre_tokenizers();
 	llama();
 	bert();
+	json_tokenizers();
+	json_refusals();
+	cuts();
 	worst_cases();
 	return tap_done();
 }
