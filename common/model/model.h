@@ -66,7 +66,7 @@ int model_seq_load(struct model_kv *kv, model_seq s, struct str bytes, struct er
 
 /* ---- forward ----------------------------------------------------------------------------------- */
 
-/* Tokens of any sequences in one step; those of one sequence in ascending position, continuing what it holds. */
+/* Tokens of any sequences in one step; those of one sequence together, continuing what it holds. */
 struct model_step {
 	int32_t n;             /* tokens, 1..max_batch */
 	const int32_t *ids;    /* [n] */
@@ -76,11 +76,17 @@ struct model_step {
 	float *logits;         /* [n_out, n_vocab], written; NULL: only fill the cache */
 	float *hidden;         /* [n_out, n_embd] after the last norm, or NULL */
 };
-/* ERR_MODEL_FAULT when a wanted row is not finite: its index is in `bad` (may be NULL), the others are good. */
+/*
+ * ERR_CONTEXT_LENGTH past the model's context, ERR_NOMEM when the cache is full, ERR_INVALID_FIELD for an id that is not in
+ * the vocabulary: nothing has changed then but pages taken. ERR_MODEL_FAULT when a wanted row is not finite: the first one's
+ * index is in `bad` (may be NULL), rows before it are good, and the sequences have grown.
+ */
 int model_forward(struct model *m, struct model_kv *kv, const struct model_step *s, int32_t *bad, struct err *e);
 
-/* Documents without padding: ids of all, one after another; document i is ids[start[i], start[i + 1]). out [n_docs, n_out] is
- * pooled and (normalize) of length 1. */
+/*
+ * Documents without padding: ids of all, one after another; document i is ids[start[i], start[i + 1]). out [n_docs, n_out] is
+ * pooled and (normalize) of length 1; with MODEL_POOL_RANK the scores as they are. A document may be as long as the context.
+ */
 int model_encode(struct model *m, const int32_t *ids, const int32_t *start, int32_t n_docs, bool normalize, float *out,
 		 struct err *e);
 

@@ -1,0 +1,5 @@
+# Comparison with llama.cpp and with double precision; not part of `make check`. Build with `make tests/oracle/model-numbers`.
+EXTRA_PROGRAMS += %D%/model-numbers
+%C%_model_numbers_SOURCES = %D%/model-numbers.c
+%C%_model_numbers_LDADD = $(LIBS_COMMON)
+EXTRA_DIST += %D%/reference.py %D%/llama-numbers.c %D%/compare-llama.py %D%/compare-st.py
