@@ -4,7 +4,8 @@
 
 #include "gguf/gguf.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are read from the map as they lie");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	       "values are read from the map as they lie");
 
 /* Limits of ggml's reader, or of ours where it has none. */
 #define GGUF_MAX_KEYS ((uint64_t)1 << 16)
@@ -21,7 +22,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are read from 
 
 /* Bytes of a scalar of that kind, 0 for strings and arrays. */
 size_t gguf_kind_bytes(enum gguf_kind kind);
-/* Bytes of a tensor. False: overflow, a bad dimension, or a row that is no whole number of blocks. */
+/* Bytes of a tensor. False: overflow, a bad dimension, or a row that is no whole number of
+ * blocks. */
 bool gguf_tensor_bytes(size_t *out, uint32_t type, const int64_t ne[GGUF_MAX_DIMS]);
 /* n up to the next multiple of align, a power of two. False on overflow. */
 bool gguf_align_up(uint64_t *out, uint64_t n, uint64_t align);

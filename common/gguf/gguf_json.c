@@ -46,7 +46,10 @@ static void add_elem(struct json_w *w, const struct gguf_key *k, uint64_t i, siz
 		json_w_i64(w, v);
 		return;
 	default: {
-		size_t n = k->elem == GGUF_K_U8 ? 1 : k->elem == GGUF_K_U16 ? 2 : k->elem == GGUF_K_U32 ? 4 : 8;
+		size_t n = k->elem == GGUF_K_U8    ? 1
+			   : k->elem == GGUF_K_U16 ? 2
+			   : k->elem == GGUF_K_U32 ? 4
+						   : 8;
 
 		memcpy(&u, k->p + n * i, n);
 		json_w_u64(w, u);

@@ -1,6 +1,7 @@
 /*
- * gguf_read: opens GGUF files. Everything is checked here once, against what ggml's reader refuses and
- * against the size of the file; later code may trust every span. Format: ggml-org/ggml docs/gguf.md.
+ * gguf_read: opens GGUF files. Everything is checked here once, against what ggml's reader refuses
+ * and against the size of the file; later code may trust every span. Format: ggml-org/ggml
+ * docs/gguf.md.
  */
 #include "config.h"
 #include "gguf/gguf_impl.h"
@@ -18,7 +19,7 @@ struct gguf {
 	struct map key_map, tensor_map; /* name -> index */
 };
 
-/* ---- cursor ---------------------------------------------------------------------------------- */
+/* ---- cursor ------------------------------------------------------------------------------ */
 
 /* A place in one part. n - at never wraps: at <= n always. */
 struct cur {
@@ -68,10 +69,11 @@ static bool take_str(struct str *out, struct cur *c)
 
 static int cut(const char *what, struct err *e)
 {
-	return err_set(e, ERR_OPEN, "%s runs past the end of the file: it is damaged or not whole", what);
+	return err_set(e, ERR_OPEN, "%s runs past the end of the file: it is damaged or not whole",
+		       what);
 }
 
-/* ---- one part -------------------------------------------------------------------------------- */
+/* ---- one part ---------------------------------------------------------------------------- */
 
 struct part {
 	struct cur c;
@@ -96,12 +98,14 @@ static int read_header(struct part *pt, struct err *e)
 	if (pt->version != 0 && (pt->version & 0xffff) == 0)
 		return err_set(e, ERR_OPEN, "big-endian GGUF; convert it to little-endian first");
 	if (pt->version != 2 && pt->version != 3)
-		return err_set(e, ERR_OPEN, "GGUF version %u is not supported (2 and 3 are); convert it again",
+		return err_set(e, ERR_OPEN,
+			       "GGUF version %u is not supported (2 and 3 are); convert it again",
 			       pt->version);
 	if (!take_u64(&pt->n_tensors, c) || !take_u64(&pt->n_keys, c))
 		return cut("the header", e);
 	if (pt->n_tensors > GGUF_MAX_TENSORS || pt->n_keys > GGUF_MAX_KEYS)
-		return err_set(e, ERR_OPEN, "the header claims %lld tensors and %lld keys: it is damaged",
+		return err_set(e, ERR_OPEN,
+			       "the header claims %lld tensors and %lld keys: it is damaged",
 			       (long long)pt->n_tensors, (long long)pt->n_keys);
 	/* the least bytes that so many can have, before memory is taken for them */
 	if (pt->n_keys > (c->n - c->at) / 13 || pt->n_tensors > (c->n - c->at) / 24)
@@ -177,7 +181,8 @@ static int read_keys(struct part *pt, struct err *e)
 		if (!take_str(&k->name, &pt->c))
 			return cut("the name of a key", e);
 		if (k->name.n == 0 || k->name.n > GGUF_MAX_KEY_NAME)
-			return err_set(e, ERR_OPEN, "key %zu has a name of %zu bytes", i, k->name.n);
+			return err_set(e, ERR_OPEN, "key %zu has a name of %zu bytes", i,
+				       k->name.n);
 		if (map_put(&at, &is_new, &pt->map, k->name, e))
 			return -1;
 		if (!is_new)
@@ -197,7 +202,8 @@ static const struct gguf_key *part_key(const struct part *pt, const char *name)
 }
 
 /* A count in one of the keys of this part. */
-static int part_u64(uint64_t *out, const struct part *pt, const char *name, uint64_t dflt, struct err *e)
+static int part_u64(uint64_t *out, const struct part *pt, const char *name, uint64_t dflt,
+		    struct err *e)
 {
 	const struct gguf_key *k = part_key(pt, name);
 	uint32_t v;
@@ -223,13 +229,15 @@ static int read_layout(struct part *pt, struct err *e)
 	    part_u64(&pt->split_tensors, pt, "split.tensors.count", 0, e))
 		return -1;
 	if (pt->align < 8 || (pt->align & (pt->align - 1)))
-		return err_set(e, ERR_OPEN, "general.alignment is %llu, not a power of two from 8 up",
+		return err_set(e, ERR_OPEN,
+			       "general.alignment is %llu, not a power of two from 8 up",
 			       (unsigned long long)pt->align);
 	if (pt->split_count == 0)
 		pt->split_count = 1;
 	if (pt->split_count > GGUF_MAX_PARTS || pt->split_no >= pt->split_count)
 		return err_set(e, ERR_OPEN, "split.no %llu of split.count %llu",
-			       (unsigned long long)pt->split_no, (unsigned long long)pt->split_count);
+			       (unsigned long long)pt->split_no,
+			       (unsigned long long)pt->split_count);
 	return 0;
 }
 
@@ -255,7 +263,8 @@ static int read_shape(struct gguf_tensor *t, uint64_t *off, struct cur *c, struc
 		return cut("its description", e);
 	ti = gguf_type_info(t->type);
 	if (!ti)
-		return err_set(e, ERR_OPEN, "type %u is unknown or no longer in use; quantize the model again",
+		return err_set(e, ERR_OPEN,
+			       "type %u is unknown or no longer in use; quantize the model again",
 			       t->type);
 	if (t->ne[0] % ti->block)
 		return err_set(e, ERR_OPEN, "rows of %lld elements are no whole blocks of %s (%u)",
@@ -265,7 +274,8 @@ static int read_shape(struct gguf_tensor *t, uint64_t *off, struct cur *c, struc
 	return 0;
 }
 
-/* Tensor `i` of the model; *sum is the running sum of padded sizes, which ggml's reader wants the offset to be. */
+/* Tensor `i` of the model; *sum is the running sum of padded sizes, which ggml's reader wants the
+ * offset to be. */
 static int read_tensor(struct gguf *g, size_t i, uint64_t *sum, struct part *pt, struct err *e)
 {
 	struct gguf_tensor *t = &g->tensors[i];
@@ -275,13 +285,15 @@ static int read_tensor(struct gguf *g, size_t i, uint64_t *sum, struct part *pt,
 	if (!take_str(&t->name, &pt->c))
 		return cut("the name of a tensor", e);
 	if (t->name.n == 0 || t->name.n > GGUF_MAX_TENSOR_NAME)
-		return err_set(e, ERR_OPEN, "tensor %zu has a name of %zu bytes (1 to %d)", i, t->name.n,
-			       GGUF_MAX_TENSOR_NAME);
+		return err_set(e, ERR_OPEN, "tensor %zu has a name of %zu bytes (1 to %d)", i,
+			       t->name.n, GGUF_MAX_TENSOR_NAME);
 	if (read_shape(t, &off, &pt->c, e))
 		return err_wrap(e, "tensor %.*s", GGUF_SHOW(t->name));
 	if (off != *sum)
-		return err_set(e, ERR_OPEN, "tensor %.*s: its data begin at %llu, not at %llu where they should",
-			       GGUF_SHOW(t->name), (unsigned long long)off, (unsigned long long)*sum);
+		return err_set(e, ERR_OPEN,
+			       "tensor %.*s: its data begin at %llu, not at %llu where they should",
+			       GGUF_SHOW(t->name), (unsigned long long)off,
+			       (unsigned long long)*sum);
 	if (!ckd_add_u64(sum, *sum, t->bytes) || !gguf_align_up(sum, *sum, pt->align))
 		return err_set(e, ERR_OPEN, "tensor %.*s: its size overflows", GGUF_SHOW(t->name));
 	if (map_put(&at, &is_new, &g->tensor_map, t->name, e))
@@ -312,8 +324,10 @@ static int read_tensors(struct gguf *g, struct part *pt, struct err *e)
 	for (size_t i = 0; i < n; i++) {
 		if (at > pt->c.n || ts[i].bytes > pt->c.n - at)
 			return err_set(e, ERR_OPEN,
-				       "tensor %.*s needs %zu bytes at %llu, the file has %zu: it is not whole",
-				       GGUF_SHOW(ts[i].name), ts[i].bytes, (unsigned long long)at, pt->c.n);
+				       "tensor %.*s needs %zu bytes at %llu, the file has %zu: it "
+				       "is not whole",
+				       GGUF_SHOW(ts[i].name), ts[i].bytes, (unsigned long long)at,
+				       pt->c.n);
 		ts[i].data = pt->c.p + at;
 		if (!ckd_add_u64(&at, at, ts[i].bytes) || !gguf_align_up(&at, at, pt->align))
 			return cut("the data", e);
@@ -346,9 +360,10 @@ static int read_part(struct part *pt, struct gguf *g, size_t no, struct err *e)
 	return 0;
 }
 
-/* ---- files ----------------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------------- */
 
-/* "…-00002-of-00003.gguf": the length of the part before "-00002-of-". False: another form or count. */
+/* "…-00002-of-00003.gguf": the length of the part before "-00002-of-". False: another form or
+ * count. */
 static bool split_prefix(size_t *out, const char *path, uint64_t no, uint64_t count)
 {
 	char tail[32];
@@ -364,9 +379,10 @@ static bool split_prefix(size_t *out, const char *path, uint64_t no, uint64_t co
 
 static int bad_name(uint64_t no, uint64_t count, struct err *e)
 {
-	return err_set(e, ERR_OPEN, "part %llu of %llu must be named …-%05llu-of-%05llu.gguf, beside the others",
-		       (unsigned long long)no + 1, (unsigned long long)count, (unsigned long long)no + 1,
-		       (unsigned long long)count);
+	return err_set(e, ERR_OPEN,
+		       "part %llu of %llu must be named …-%05llu-of-%05llu.gguf, beside the others",
+		       (unsigned long long)no + 1, (unsigned long long)count,
+		       (unsigned long long)no + 1, (unsigned long long)count);
 }
 
 static int map_part(struct gguf *g, size_t no, const char *path, struct err *e)
@@ -492,7 +508,8 @@ int gguf_open(struct gguf **out, const char *path, struct err *e)
 	struct buf first;
 	int r;
 
-	/* Only a name of the split form is looked at twice: keys of a large vocabulary take milliseconds. */
+	/* Only a name of the split form is looked at twice: keys of a large vocabulary take
+	 * milliseconds. */
 	if (!strstr(path, "-of-"))
 		return open_from_first(out, path, 1, e);
 	if (probe(&no, &count, path, e))
@@ -552,7 +569,7 @@ void gguf_close(struct gguf *g)
 	free(g);
 }
 
-/* ---- what is in it --------------------------------------------------------------------------- */
+/* ---- what is in it ----------------------------------------------------------------------- */
 
 const char *gguf_path(const struct gguf *g)
 {

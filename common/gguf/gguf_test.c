@@ -1,11 +1,12 @@
-/* Unit tests of the GGUF reader and writer. Files are built byte by byte here, so the reader is not judged by the writer. */
+/* Unit tests of the GGUF reader and writer. Files are built byte by byte here, so the reader is not
+ * judged by the writer. */
 #include "config.h"
 #include "gguf/gguf.h"
 #include "tap.h"
 #include "base/banned.h"
 #include <unistd.h>
 
-static struct buf b;     /* the file being built */
+static struct buf b; /* the file being built */
 static char dir[] = "gguf_test.XXXXXX";
 
 static void u32(uint32_t v)
@@ -39,7 +40,8 @@ static void key(const char *name, uint32_t kind)
 	u32(kind);
 }
 
-static void tensor(const char *name, uint32_t dims, uint64_t ne0, uint64_t ne1, uint32_t type, uint64_t off)
+static void tensor(const char *name, uint32_t dims, uint64_t ne0, uint64_t ne1, uint32_t type,
+		   uint64_t off)
 {
 	str(name);
 	u32(dims);
@@ -59,7 +61,8 @@ static void data(size_t n)
 		buf_addc(&b, (char)(i % 251));
 }
 
-/* One key of each kind, two arrays, two tensors; the last fills its padding, so no byte can be spared. */
+/* One key of each kind, two arrays, two tensors; the last fills its padding, so no byte can be
+ * spared. */
 static void whole(void)
 {
 	static const uint8_t one[8] = { 1 };
@@ -173,7 +176,8 @@ static void test_read(void)
 	OK(g != NULL, "a file with every kind of key opens (%s)", e.text);
 	if (!g)
 		return;
-	OK(gguf_n_keys(g) == 15 && gguf_n_tensors(g) == 2 && gguf_version(g) == 3 && gguf_n_parts(g) == 1,
+	OK(gguf_n_keys(g) == 15 && gguf_n_tensors(g) == 2 && gguf_version(g) == 3 &&
+		   gguf_n_parts(g) == 1,
 	   "counts");
 	for (int k = 0; k < 13; k++) {
 		char name[16];
@@ -186,8 +190,10 @@ static void test_read(void)
 		   !gguf_f32(&f, g, "k4", &e) && f == 1.0f,
 	   "floats of both widths and integers read as f32");
 	OK(!gguf_str(&s, g, "s", &e) && str_is(s, "text"), "a string");
-	OK(gguf_bool_or(g, "k7", false) && gguf_bool_or(g, "none", true), "a bool, and the default of none");
-	OK(gguf_u32(&u, g, "neg", &e) && strstr(e.text, "out of range"), "a negative count is out of range");
+	OK(gguf_bool_or(g, "k7", false) && gguf_bool_or(g, "none", true),
+	   "a bool, and the default of none");
+	OK(gguf_u32(&u, g, "neg", &e) && strstr(e.text, "out of range"),
+	   "a negative count is out of range");
 	OK(gguf_u32(&u, g, "none", &e) && strstr(e.text, "missing") && strstr(e.text, "mem"),
 	   "a missing key is named with the file");
 	OK(gguf_u32_or(g, "none", 7) == 7 && gguf_f32_or(g, "s", 2.0f) == 2.0f &&
@@ -232,9 +238,10 @@ static void test_truncated(void)
 /* Extremes at every place where a field may stand: refused, or safe to walk. */
 static void test_extremes(void)
 {
-	static const uint64_t v[] = { 0,		  1,	      0x7f,	     0x7fffffff,  0x80000000u,
-				      0xffffffffu,	  1ull << 62, INT64_MAX,     1ull << 63,  UINT64_MAX - 7,
-				      UINT64_MAX };
+	static const uint64_t v[] = {
+		0,          1,         0x7f,       0x7fffffff,     0x80000000u, 0xffffffffu,
+		1ull << 62, INT64_MAX, 1ull << 63, UINT64_MAX - 7, UINT64_MAX
+	};
 	struct err e = { 0 };
 	void *block;
 	size_t opened = 0, tried = 0;
@@ -259,8 +266,8 @@ static void test_extremes(void)
 			tried++;
 			memcpy(b.p + at, keep, 8);
 		}
-	OK(tried > opened && sum + opened > 0, "extremes in every field: %zu of %zu refused, the others walked",
-	   tried - opened, tried);
+	OK(tried > opened && sum + opened > 0,
+	   "extremes in every field: %zu of %zu refused, the others walked", tried - opened, tried);
 }
 
 static void one_key(const char *name, uint32_t kind)
@@ -349,7 +356,8 @@ static void test_refused(void)
 	data(128);
 	refused("begin at 64", "an offset that is not the running sum");
 	head(3, 1, 0);
-	tensor("0123456789012345678901234567890123456789012345678901234567890123", 1, 8, 0, GGUF_F32, 0);
+	tensor("0123456789012345678901234567890123456789012345678901234567890123", 1, 8, 0,
+	       GGUF_F32, 0);
 	data(64);
 	refused("64 bytes", "a tensor's name of 64 bytes");
 	head(3, 1, 0);
@@ -361,7 +369,7 @@ static void test_refused(void)
 	refused("split", "one part of a split model from memory");
 }
 
-/* ---- writer ---------------------------------------------------------------------------------- */
+/* ---- writer ------------------------------------------------------------------------------ */
 
 static const char *path_of(const char *name)
 {
@@ -381,8 +389,9 @@ static int write_small(const char *path, const struct gguf *from, struct err *e)
 
 	if (gguf_writer_new(&w, path, e))
 		return -1;
-	if (gguf_put_str(w, "general.architecture", STR("tiny"), e) || gguf_put_u32(w, "tiny.n", 7, e) ||
-	    gguf_put_f32(w, "tiny.eps", 1e-5f, e) || gguf_put_bool(w, "tiny.causal", true, e) ||
+	if (gguf_put_str(w, "general.architecture", STR("tiny"), e) ||
+	    gguf_put_u32(w, "tiny.n", 7, e) || gguf_put_f32(w, "tiny.eps", 1e-5f, e) ||
+	    gguf_put_bool(w, "tiny.causal", true, e) ||
 	    gguf_put_array(w, "tiny.layers", GGUF_K_U32, layers, 3, e) ||
 	    gguf_put_strs(w, "tiny.words", words, 3, e))
 		goto fail;
@@ -393,8 +402,8 @@ static int write_small(const char *path, const struct gguf *from, struct err *e)
 	    gguf_put_tensor(w, "b", GGUF_Q8_0, 2, ne, e))
 		goto fail;
 	/* 12 bytes of a and the first of b in one piece, the rest in two */
-	if (gguf_write_data(w, "\1\2\3\4\5\6\7\10\11\12\13\14Z", 13, e) || gguf_write_data(w, bytes, 100, e) ||
-	    gguf_write_data(w, bytes, 16 * 34 - 101, e))
+	if (gguf_write_data(w, "\1\2\3\4\5\6\7\10\11\12\13\14Z", 13, e) ||
+	    gguf_write_data(w, bytes, 100, e) || gguf_write_data(w, bytes, 16 * 34 - 101, e))
 		goto fail;
 	return gguf_writer_commit(w, e);
 fail:
@@ -414,14 +423,16 @@ static void test_write(void)
 
 	whole();
 	from = open_n(b.p, b.n, &block, &e);
-	OK(from && !write_small(path_of("w.gguf"), from, &e) && !gguf_open(&g, path_of("w.gguf"), &e),
+	OK(from && !write_small(path_of("w.gguf"), from, &e) &&
+		   !gguf_open(&g, path_of("w.gguf"), &e),
 	   "what is written opens (%s)", e.text);
 	if (!g || !from)
 		return;
 	OK(gguf_n_keys(g) == 21 && !gguf_str(&s, g, "s", &e) && str_is(s, "text") &&
 		   gguf_find(g, "as")->bytes == gguf_find(from, "as")->bytes,
 	   "keys copied raw are the same");
-	OK(!gguf_elem_u32(&u, gguf_find(g, "tiny.layers"), 2, &e) && u == 6 && gguf_bool_or(g, "tiny.causal", false),
+	OK(!gguf_elem_u32(&u, gguf_find(g, "tiny.layers"), 2, &e) && u == 6 &&
+		   gguf_bool_or(g, "tiny.causal", false),
 	   "keys written are read");
 	OK(gguf_find_tensor(g, "a")->data[11] == 12 && gguf_find_tensor(g, "b")->data[0] == 'Z' &&
 		   gguf_find_tensor(g, "b")->data[1] == 'd',
@@ -432,16 +443,18 @@ static void test_write(void)
 	free(block);
 
 	OK(!gguf_writer_new(&w, path_of("bad.gguf"), &e), "a second file is begun");
-	OK(gguf_put_tensor(w, "t", GGUF_Q8_0, 1, &ne, &e) && strstr(e.text, "shape"), "rows of 33 are no Q8_0");
+	OK(gguf_put_tensor(w, "t", GGUF_Q8_0, 1, &ne, &e) && strstr(e.text, "shape"),
+	   "rows of 33 are no Q8_0");
 	OK(!gguf_put_u32(w, "k", 1, &e) && gguf_put_u32(w, "k", 1, &e), "a key twice is refused");
 	ne = 32;
 	OK(!gguf_put_tensor(w, "t", GGUF_F32, 1, &ne, &e), "a tensor is declared");
-	OK(gguf_write_data(w, dir, 1, &e) == 0 && gguf_writer_commit(w, &e) && strstr(e.text, "missing") &&
-		   access(path_of("bad.gguf"), F_OK) != 0,
+	OK(gguf_write_data(w, dir, 1, &e) == 0 && gguf_writer_commit(w, &e) &&
+		   strstr(e.text, "missing") && access(path_of("bad.gguf"), F_OK) != 0,
 	   "a file that lacks data is not left behind");
 }
 
-static int write_part(const char *path, uint32_t no, uint32_t count, const char *name, struct err *e)
+static int write_part(const char *path, uint32_t no, uint32_t count, const char *name,
+		      struct err *e)
 {
 	struct gguf_writer *w;
 	float x = (float)no;
@@ -450,7 +463,8 @@ static int write_part(const char *path, uint32_t no, uint32_t count, const char 
 		return -1;
 	if (gguf_put_u32(w, "split.no", no, e) || gguf_put_u32(w, "split.count", count, e) ||
 	    gguf_put_u32(w, "split.tensors.count", count, e) ||
-	    gguf_put_tensor(w, name, GGUF_F32, 1, (int64_t[]){ 1 }, e) || gguf_write_data(w, &x, 4, e)) {
+	    gguf_put_tensor(w, name, GGUF_F32, 1, (int64_t[]){ 1 }, e) ||
+	    gguf_write_data(w, &x, 4, e)) {
 		gguf_writer_abort(w);
 		return -1;
 	}
@@ -467,7 +481,8 @@ static void test_split(void)
 		   !write_part(path_of("m-00002-of-00003.gguf"), 1, 3, "b", &e) &&
 		   !write_part(path_of("m-00003-of-00003.gguf"), 2, 3, "c", &e),
 	   "three parts are written (%s)", e.text);
-	OK(!gguf_open(&g, path_of("m-00002-of-00003.gguf"), &e) && gguf_n_parts(g) == 3 && gguf_n_tensors(g) == 3,
+	OK(!gguf_open(&g, path_of("m-00002-of-00003.gguf"), &e) && gguf_n_parts(g) == 3 &&
+		   gguf_n_tensors(g) == 3,
 	   "any part opens the whole (%s)", e.text);
 	if (g && gguf_find_tensor(g, "c"))
 		memcpy(&x, gguf_find_tensor(g, "c")->data, 4);
@@ -477,16 +492,18 @@ static void test_split(void)
 		   gguf_open(&g, path_of("m-00001-of-00003.gguf"), &e) && strstr(e.text, "twice"),
 	   "one tensor in two parts is refused");
 	OK(!write_part(path_of("m-00002-of-00003.gguf"), 2, 3, "b", &e) &&
-		   gguf_open(&g, path_of("m-00001-of-00003.gguf"), &e) && strstr(e.text, "says that it is part 3"),
+		   gguf_open(&g, path_of("m-00001-of-00003.gguf"), &e) &&
+		   strstr(e.text, "says that it is part 3"),
 	   "a part in the wrong place is refused");
 	unlink(path_of("m-00002-of-00003.gguf"));
 	OK(gguf_open(&g, path_of("m-00001-of-00003.gguf"), &e) && strstr(e.text, "00002-of"),
 	   "a missing part is named");
-	OK(!write_part(path_of("other.gguf"), 0, 2, "a", &e) && gguf_open(&g, path_of("other.gguf"), &e) &&
-		   strstr(e.text, "must be named"),
+	OK(!write_part(path_of("other.gguf"), 0, 2, "a", &e) &&
+		   gguf_open(&g, path_of("other.gguf"), &e) && strstr(e.text, "must be named"),
 	   "a part with another name is refused");
-	for (const char *const *p = (const char *const[]){ "w.gguf", "other.gguf", "m-00001-of-00003.gguf",
-							   "m-00003-of-00003.gguf", NULL };
+	for (const char *const *p =
+		     (const char *const[]){ "w.gguf", "other.gguf", "m-00001-of-00003.gguf",
+					    "m-00003-of-00003.gguf", NULL };
 	     *p; p++)
 		unlink(path_of(*p));
 }

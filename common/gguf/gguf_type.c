@@ -3,7 +3,8 @@
 #include "gguf/gguf_impl.h"
 #include <strings.h>
 
-/* Names, elements and bytes of a block: ggml-org/ggml src/ggml.c (type_traits) and src/ggml-common.h. */
+/* Names, elements and bytes of a block: ggml-org/ggml src/ggml.c (type_traits) and
+ * src/ggml-common.h. */
 static const struct gguf_type_info types[GGUF_N_TYPES] = {
 	[GGUF_F32] = { "F32", 1, 4 },
 	[GGUF_F16] = { "F16", 1, 2 },

@@ -1,4 +1,5 @@
-/* gguf_write: writes GGUF v3: keys and tensor descriptions are gathered, then the data stream through. */
+/* gguf_write: writes GGUF v3: keys and tensor descriptions are gathered, then the data stream
+ * through. */
 #include "config.h"
 #include "gguf/gguf_impl.h"
 #include "base/banned.h"
@@ -57,7 +58,7 @@ void gguf_writer_abort(struct gguf_writer *w)
 	writer_free(w);
 }
 
-/* ---- keys ------------------------------------------------------------------------------------ */
+/* ---- keys -------------------------------------------------------------------------------- */
 
 static void add_u32(struct buf *b, uint32_t v)
 {
@@ -82,7 +83,8 @@ static int claim(struct map *m, struct str name, size_t max, struct err *e)
 	bool is_new;
 
 	if (name.n == 0 || name.n > max)
-		return err_set(e, ERR_OPEN, "%.*s: a name of %zu bytes (1 to %zu)", GGUF_SHOW(name), name.n, max);
+		return err_set(e, ERR_OPEN, "%.*s: a name of %zu bytes (1 to %zu)", GGUF_SHOW(name),
+			       name.n, max);
 	if (map_put(&at, &is_new, m, name, e))
 		return -1;
 	return is_new ? 0 : err_set(e, ERR_OPEN, "%.*s is there twice", GGUF_SHOW(name));
@@ -91,7 +93,8 @@ static int claim(struct map *m, struct str name, size_t max, struct err *e)
 int gguf_put_raw(struct gguf_writer *w, const struct gguf_key *k, struct err *e)
 {
 	if (w->started)
-		return err_set(e, ERR_INTERNAL, "key %.*s comes after the data", GGUF_SHOW(k->name));
+		return err_set(e, ERR_INTERNAL, "key %.*s comes after the data",
+			       GGUF_SHOW(k->name));
 	if (claim(&w->keys, k->name, GGUF_MAX_KEY_NAME, e))
 		return -1;
 	if (str_is(k->name, "general.alignment")) {
@@ -115,10 +118,12 @@ int gguf_put_raw(struct gguf_writer *w, const struct gguf_key *k, struct err *e)
 	return buf_check(&w->kv, e);
 }
 
-static int put_scalar(struct gguf_writer *w, const char *key, enum gguf_kind kind, const void *v, size_t n,
-		      struct err *e)
+static int put_scalar(struct gguf_writer *w, const char *key, enum gguf_kind kind, const void *v,
+		      size_t n, struct err *e)
 {
-	struct gguf_key k = { .name = str_of(key), .kind = kind, .elem = kind, .n = 1, .p = v, .bytes = n };
+	struct gguf_key k = {
+		.name = str_of(key), .kind = kind, .elem = kind, .n = 1, .p = v, .bytes = n
+	};
 
 	return gguf_put_raw(w, &k, e);
 }
@@ -150,21 +155,26 @@ int gguf_put_str(struct gguf_writer *w, const char *key, struct str v, struct er
 	return put_scalar(w, key, GGUF_K_STRING, v.p, v.n, e);
 }
 
-int gguf_put_array(struct gguf_writer *w, const char *key, enum gguf_kind elem, const void *v, uint64_t n,
-		   struct err *e)
+int gguf_put_array(struct gguf_writer *w, const char *key, enum gguf_kind elem, const void *v,
+		   uint64_t n, struct err *e)
 {
-	struct gguf_key k = { .name = str_of(key), .kind = GGUF_K_ARRAY, .elem = elem, .n = n, .p = v };
+	struct gguf_key k = {
+		.name = str_of(key), .kind = GGUF_K_ARRAY, .elem = elem, .n = n, .p = v
+	};
 
 	if (!gguf_kind_bytes(elem) || n > GGUF_MAX_ARRAY)
-		return err_set(e, ERR_INTERNAL, "key %s: array of kind %d, %llu elements", key, (int)elem,
-			       (unsigned long long)n);
+		return err_set(e, ERR_INTERNAL, "key %s: array of kind %d, %llu elements", key,
+			       (int)elem, (unsigned long long)n);
 	k.bytes = (size_t)n * gguf_kind_bytes(elem);
 	return gguf_put_raw(w, &k, e);
 }
 
-int gguf_put_strs(struct gguf_writer *w, const char *key, const struct str *v, uint64_t n, struct err *e)
+int gguf_put_strs(struct gguf_writer *w, const char *key, const struct str *v, uint64_t n,
+		  struct err *e)
 {
-	struct gguf_key k = { .name = str_of(key), .kind = GGUF_K_ARRAY, .elem = GGUF_K_STRING, .n = n };
+	struct gguf_key k = {
+		.name = str_of(key), .kind = GGUF_K_ARRAY, .elem = GGUF_K_STRING, .n = n
+	};
 	struct buf b;
 	int r;
 
@@ -180,17 +190,17 @@ int gguf_put_strs(struct gguf_writer *w, const char *key, const struct str *v, u
 	return r;
 }
 
-/* ---- tensors --------------------------------------------------------------------------------- */
+/* ---- tensors ----------------------------------------------------------------------------- */
 
-int gguf_put_tensor(struct gguf_writer *w, const char *name, uint32_t type, uint32_t n_dims, const int64_t *ne,
-		    struct err *e)
+int gguf_put_tensor(struct gguf_writer *w, const char *name, uint32_t type, uint32_t n_dims,
+		    const int64_t *ne, struct err *e)
 {
 	int64_t full[GGUF_MAX_DIMS] = { 1, 1, 1, 1 };
 	size_t bytes;
 
 	if (w->started || n_dims > GGUF_MAX_DIMS)
-		return err_set(e, ERR_INTERNAL, "tensor %s comes after the data or has %u dimensions", name,
-			       n_dims);
+		return err_set(e, ERR_INTERNAL,
+			       "tensor %s comes after the data or has %u dimensions", name, n_dims);
 	for (uint32_t i = 0; i < n_dims; i++)
 		full[i] = ne[i];
 	if (!gguf_tensor_bytes(&bytes, type, full))
@@ -263,7 +273,8 @@ int gguf_write_data(struct gguf_writer *w, const void *p, size_t n, struct err *
 		size_t part;
 
 		if (w->cur == w->n_tensors)
-			return err_set(e, ERR_INTERNAL, "%s: %zu bytes more than were declared", w->path, n);
+			return err_set(e, ERR_INTERNAL, "%s: %zu bytes more than were declared",
+				       w->path, n);
 		part = w->bytes[w->cur] - w->cur_done;
 		if (part > n)
 			part = n;

@@ -1,7 +1,7 @@
 /*
- * safet: safetensors files: u64 length, a JSON header, then the data. A header may promise anything, so each
- * span is checked against the file; together they must cover the data without a hole or an overlap.
- * Format: huggingface/safetensors README.md.
+ * safet: safetensors files: u64 length, a JSON header, then the data. A header may promise
+ * anything, so each span is checked against the file; together they must cover the data without a
+ * hole or an overlap. Format: huggingface/safetensors README.md.
  */
 #include "config.h"
 #include "gguf/gguf_impl.h"
@@ -23,15 +23,17 @@ struct safet {
 	struct arena arena; /* decoded names */
 };
 
-/* Element types as GGUF calls them; what it has no word for is carried as bytes of the same size. */
+/* Element types as GGUF calls them; what it has no word for is carried as bytes of the same
+ * size. */
 static int dtype(struct str s)
 {
 	static const struct {
 		const char *name;
 		int type;
-	} map[] = { { "F32", GGUF_F32 }, { "F16", GGUF_F16 }, { "BF16", GGUF_BF16 }, { "F64", GGUF_F64 },
-		    { "I64", GGUF_I64 }, { "I32", GGUF_I32 }, { "I16", GGUF_I16 },   { "I8", GGUF_I8 },
-		    { "U8", GGUF_I8 },	 { "BOOL", GGUF_I8 }, { "U16", GGUF_I16 },   { "U32", GGUF_I32 },
+	} map[] = { { "F32", GGUF_F32 }, { "F16", GGUF_F16 }, { "BF16", GGUF_BF16 },
+		    { "F64", GGUF_F64 }, { "I64", GGUF_I64 }, { "I32", GGUF_I32 },
+		    { "I16", GGUF_I16 }, { "I8", GGUF_I8 },   { "U8", GGUF_I8 },
+		    { "BOOL", GGUF_I8 }, { "U16", GGUF_I16 }, { "U32", GGUF_I32 },
 		    { "U64", GGUF_I64 } };
 
 	for (size_t i = 0; i < sizeof map / sizeof *map; i++)
@@ -78,7 +80,8 @@ static int offsets(uint64_t off[2], struct json_val v, struct err *e)
 	return 0;
 }
 
-static int read_entry(struct gguf_tensor *t, struct json_val v, struct str data, struct arena *a, struct err *e)
+static int read_entry(struct gguf_tensor *t, struct json_val v, struct str data, struct arena *a,
+		      struct err *e)
 {
 	struct str type;
 	uint64_t off[2] = { 0, 0 };
@@ -88,16 +91,20 @@ static int read_entry(struct gguf_tensor *t, struct json_val v, struct str data,
 		return err_set(e, ERR_OPEN, "no dtype");
 	id = dtype(type);
 	if (id < 0)
-		return err_set(e, ERR_OPEN, "elements of type %.*s are not supported; convert them to BF16 first",
-			       GGUF_SHOW(type));
+		return err_set(
+			e, ERR_OPEN,
+			"elements of type %.*s are not supported; convert them to BF16 first",
+			GGUF_SHOW(type));
 	t->type = (uint32_t)id;
 	if (shape(t, json_get(v, "shape"), e) || offsets(off, json_get(v, "data_offsets"), e))
 		return -1;
 	if (!gguf_tensor_bytes(&t->bytes, t->type, t->ne))
 		return err_set(e, ERR_OPEN, "its size overflows");
 	if (off[0] > off[1] || off[1] > data.n || off[1] - off[0] != t->bytes)
-		return err_set(e, ERR_OPEN, "data_offsets [%llu, %llu] do not fit %zu bytes in %zu of data",
-			       (unsigned long long)off[0], (unsigned long long)off[1], t->bytes, data.n);
+		return err_set(e, ERR_OPEN,
+			       "data_offsets [%llu, %llu] do not fit %zu bytes in %zu of data",
+			       (unsigned long long)off[0], (unsigned long long)off[1], t->bytes,
+			       data.n);
 	t->data = (const uint8_t *)data.p + off[0];
 	return 0;
 }
@@ -117,7 +124,8 @@ static int add_tensor(struct safet *s, const struct gguf_tensor *t, struct err *
 		s->cap = cap;
 	}
 	if (s->n >= GGUF_MAX_TENSORS)
-		return err_set(e, ERR_OPEN, "more than %llu tensors", (unsigned long long)GGUF_MAX_TENSORS);
+		return err_set(e, ERR_OPEN, "more than %llu tensors",
+			       (unsigned long long)GGUF_MAX_TENSORS);
 	if (map_put(&at, &is_new, &s->names, t->name, e))
 		return -1;
 	if (!is_new)
@@ -145,14 +153,16 @@ static int check_cover(struct safet *s, size_t from, struct str data, struct err
 		uint64_t *index = map_get(&s->names, s->tensors[i].name);
 
 		if (s->tensors[i].data != at)
-			return err_set(e, ERR_OPEN, "tensor %.*s: its data overlap others or leave a hole",
+			return err_set(e, ERR_OPEN,
+				       "tensor %.*s: its data overlap others or leave a hole",
 				       GGUF_SHOW(s->tensors[i].name));
 		at += s->tensors[i].bytes;
 		if (index)
 			*index = i;
 	}
 	if (at != (const uint8_t *)data.p + data.n)
-		return err_set(e, ERR_OPEN, "data that belong to no tensor: it is damaged or not whole");
+		return err_set(e, ERR_OPEN,
+			       "data that belong to no tensor: it is damaged or not whole");
 	return 0;
 }
 
@@ -217,7 +227,7 @@ static int read_path(struct safet *s, const char *path, struct err *e)
 	return 0;
 }
 
-/* ---- folders --------------------------------------------------------------------------------- */
+/* ---- folders ----------------------------------------------------------------------------- */
 
 /* Each file named in weight_map, once, in the order of first mention. */
 static int read_index(struct safet *s, const char *dir, struct str text, struct err *e)
@@ -244,7 +254,8 @@ static int read_index(struct safet *s, const char *dir, struct str text, struct 
 			continue;
 		if (memchr(file.p, '/', file.n) || memchr(file.p, 0, file.n) || file.n == 0 ||
 		    seen.n > SAFET_MAX_FILES) {
-			err_set(e, ERR_OPEN, "weight_map names the file \"%.*s\": it must lie in the folder",
+			err_set(e, ERR_OPEN,
+				"weight_map names the file \"%.*s\": it must lie in the folder",
 				GGUF_SHOW(file));
 			goto out;
 		}
@@ -262,10 +273,12 @@ static int read_index(struct safet *s, const char *dir, struct str text, struct 
 	while (json_next_member(&key, &v, &it)) {
 		struct str name;
 
-		if (json_str(&name, (struct json_val){ { key.p - 1, key.n + 2 }, JSON_STRING }, &s->arena, e))
+		if (json_str(&name, (struct json_val){ { key.p - 1, key.n + 2 }, JSON_STRING },
+			     &s->arena, e))
 			goto out;
 		if (!map_get(&s->names, name)) {
-			err_set(e, ERR_OPEN, "tensor %.*s is in none of the files", GGUF_SHOW(name));
+			err_set(e, ERR_OPEN, "tensor %.*s is in none of the files",
+				GGUF_SHOW(name));
 			goto out;
 		}
 	}
@@ -296,7 +309,9 @@ static int read_dir(struct safet *s, const char *dir, struct err *e)
 			r = -1;
 		else if (access(path.p, F_OK))
 			r = err_set(e, ERR_OPEN,
-				    "%s: neither model.safetensors nor model.safetensors.index.json is there", dir);
+				    "%s: neither model.safetensors nor "
+				    "model.safetensors.index.json is there",
+				    dir);
 		else if (os_read_file(&text, path.p, (size_t)SAFET_MAX_HEADER, e))
 			r = -1;
 		else if ((r = read_index(s, dir, buf_str(&text), e)))
@@ -327,7 +342,8 @@ int safet_open(struct safet **out, const char *path, struct err *e)
 
 	if (!s)
 		return -1;
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode) ? read_dir(s, path, e) : read_path(s, path, e)) {
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode) ? read_dir(s, path, e)
+							: read_path(s, path, e)) {
 		safet_close(s);
 		return -1;
 	}

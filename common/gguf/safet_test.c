@@ -51,8 +51,9 @@ static void refused(const char *header, size_t data, const char *needle, const c
 		free(block);
 }
 
-#define GOOD                                                                                                   \
-	"{\"__metadata__\":{\"format\":\"pt\"},\"b\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[4,28]}," \
+#define GOOD                                                                                       \
+	"{\"__metadata__\":{\"format\":\"pt\"},\"b\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_"   \
+	"offsets\":[4,28]},"                                                                       \
 	"\"\\u0061\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[0,4]}}"
 
 static void test_read(void)
@@ -67,10 +68,11 @@ static void test_read(void)
 	OK(s && safet_n_tensors(s) == 2, "opens (%s)", e.text);
 	if (!s)
 		return;
-	OK(safet_find(s, "b")->ne[0] == 3 && safet_find(s, "b")->ne[1] == 2 && safet_find(s, "b")->data[0] == 4 &&
-		   safet_find(s, "b")->type == GGUF_F32,
+	OK(safet_find(s, "b")->ne[0] == 3 && safet_find(s, "b")->ne[1] == 2 &&
+		   safet_find(s, "b")->data[0] == 4 && safet_find(s, "b")->type == GGUF_F32,
 	   "shape is turned round, data found");
-	OK(safet_find(s, "a") && safet_find(s, "a")->bytes == 4 && !safet_find(s, "c"), "an escaped name");
+	OK(safet_find(s, "a") && safet_find(s, "a")->bytes == 4 && !safet_find(s, "c"),
+	   "an escaped name");
 	safet_close(s);
 	free(block);
 	for (size_t n = 0; n < b.n; n++)
@@ -87,27 +89,35 @@ static void test_refused(void)
 	refused("{", 0, "not a safetensors", "an empty header");
 	refused("[1]", 0, "not a safetensors", "a header that is no object");
 	refused("{\"a\":}", 0, "header", "a header that is no JSON");
-	refused("{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4, "F8_E4M3", "FP8");
+	refused("{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4,
+		"F8_E4M3", "FP8");
 	refused("{\"a\":{\"shape\":[4],\"data_offsets\":[0,4]}}", 4, "dtype", "no dtype");
 	refused("{\"a\":{\"dtype\":\"I8\",\"data_offsets\":[0,4]}}", 4, "shape", "no shape");
-	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[-4],\"data_offsets\":[0,4]}}", 4, "dimension", "a negative dimension");
-	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[1,1,1,2,2],\"data_offsets\":[0,4]}}", 4, "5 dimensions",
-		"five dimensions");
-	refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,4]}}", 4, "overflows",
-		"an overflowing product");
-	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[0,5]}}", 5, "do not fit", "a span of another size");
-	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[4,0]}}", 4, "do not fit", "a span turned round");
-	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[1,5]}}", 4, "do not fit", "a span past the end");
-	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[0]}}", 4, "data_offsets", "one offset");
-	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[0,1.5]}}", 4, "data_offsets",
-		"an offset that is no integer");
+	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[-4],\"data_offsets\":[0,4]}}", 4, "dimension",
+		"a negative dimension");
+	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[1,1,1,2,2],\"data_offsets\":[0,4]}}", 4,
+		"5 dimensions", "five dimensions");
+	refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,4]"
+		"}}",
+		4, "overflows", "an overflowing product");
+	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[0,5]}}", 5, "do not fit",
+		"a span of another size");
+	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[4,0]}}", 4, "do not fit",
+		"a span turned round");
+	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[1,5]}}", 4, "do not fit",
+		"a span past the end");
+	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[0]}}", 4, "data_offsets",
+		"one offset");
+	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[0,1.5]}}", 4,
+		"data_offsets", "an offset that is no integer");
 	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[0,4]},"
 		"\"b\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[2,6]}}",
 		6, "overlap", "spans that overlap");
 	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[0,4]},"
 		"\"b\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[5,9]}}",
 		9, "hole", "a hole between two tensors");
-	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[0,4]}}", 6, "no tensor", "data of nobody");
+	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[0,4]}}", 6, "no tensor",
+		"data of nobody");
 	refused("{\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[0,4]},"
 		"\"a\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[4,8]}}",
 		8, "twice", "a name that is there twice");
@@ -131,12 +141,14 @@ static void test_folder(void)
 {
 	struct err e = { 0 };
 	struct safet *s = NULL;
-	static const char index[] = "{\"metadata\":{},\"weight_map\":{\"a\":\"m-1.safetensors\",\"c\":\"m-2.safetensors\","
+	static const char index[] = "{\"metadata\":{},\"weight_map\":{\"a\":\"m-1.safetensors\","
+				    "\"c\":\"m-2.safetensors\","
 				    "\"b\":\"m-1.safetensors\"}}";
 	static const char outside[] = "{\"weight_map\":{\"a\":\"../m-1.safetensors\"}}";
 	static const char lacks[] = "{\"weight_map\":{\"z\":\"m-1.safetensors\"}}";
 
-	OK(safet_open(&s, dir, &e) && strstr(e.text, "index.json"), "a folder without a model says what it lacks");
+	OK(safet_open(&s, dir, &e) && strstr(e.text, "index.json"),
+	   "a folder without a model says what it lacks");
 	file(GOOD, 28);
 	put("m-1.safetensors", b.p, b.n);
 	file("{\"c\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]}}", 8);
@@ -146,13 +158,16 @@ static void test_folder(void)
 	   "a folder with an index (%s)", e.text);
 	safet_close(s);
 	put("model.safetensors.index.json", outside, sizeof outside - 1);
-	OK(safet_open(&s, dir, &e) && strstr(e.text, "must lie in the folder"), "a file outside of it is refused");
+	OK(safet_open(&s, dir, &e) && strstr(e.text, "must lie in the folder"),
+	   "a file outside of it is refused");
 	put("model.safetensors.index.json", lacks, sizeof lacks - 1);
-	OK(safet_open(&s, dir, &e) && strstr(e.text, "none of the files"), "a tensor that is nowhere is named");
+	OK(safet_open(&s, dir, &e) && strstr(e.text, "none of the files"),
+	   "a tensor that is nowhere is named");
 	put("model.safetensors", b.p, b.n);
 	OK(!safet_open(&s, dir, &e) && safet_n_tensors(s) == 1, "model.safetensors goes first");
 	safet_close(s);
-	for (const char *const *p = (const char *const[]){ "m-1.safetensors", "m-2.safetensors", "model.safetensors",
+	for (const char *const *p = (const char *const[]){ "m-1.safetensors", "m-2.safetensors",
+							   "model.safetensors",
 							   "model.safetensors.index.json", NULL };
 	     *p; p++) {
 		char path[4096];

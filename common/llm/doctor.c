@@ -1,4 +1,5 @@
-/* doctor: does this installation work, and how fast? Each finding is a line; a bad one says what to do. */
+/* doctor: does this installation work, and how fast? Each finding is a line; a bad one says what to
+ * do. */
 #include "config.h"
 #include "llm/llm.h"
 #include "base/banned.h"
@@ -14,7 +15,8 @@ struct doctor {
 	size_t bad;
 };
 
-__attribute__((format(printf, 4, 5))) static void found(struct doctor *d, bool good, const char *what, const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static void found(struct doctor *d, bool good,
+							const char *what, const char *fmt, ...)
 {
 	char text[1400];
 	va_list ap;
@@ -26,7 +28,7 @@ __attribute__((format(printf, 4, 5))) static void found(struct doctor *d, bool g
 	d->say(d->arg, good, what, text);
 }
 
-/* ---- the machine ----------------------------------------------------------------------------- */
+/* ---- the machine ------------------------------------------------------------------------- */
 
 static void machine(struct doctor *d)
 {
@@ -38,7 +40,8 @@ static void machine(struct doctor *d)
 	found(d, !plain, "processor", "%s; kernels %s%s", buf_str(&b).p, kern_isa_name(kern_isa()),
 	      plain ? ": slow; use a processor with AVX2, and no LLMU_ISA" : "");
 	buf_release(&b);
-	found(d, true, "threads", "%u%s", d->threads, d->threads < os_cpus() ? " (fewer than there are processors)" : "");
+	found(d, true, "threads", "%u%s", d->threads,
+	      d->threads < os_cpus() ? " (fewer than there are processors)" : "");
 	found(d, os_memory_available() > (uint64_t)256 << 20, "memory", "%.1f GiB free",
 	      (double)os_memory_available() / (double)((uint64_t)1 << 30));
 }
@@ -59,8 +62,11 @@ static void folder(struct doctor *d, enum os_place place, const char *what)
 	while (access(b.p, F_OK) && (slash = strrchr(b.p, '/')) && slash != b.p)
 		*slash = 0;
 	if (access(b.p, W_OK))
-		found(d, false, what, "%s: %s; make it writable, or set XDG_%s_HOME", b.p, strerror(errno),
-		      place == OS_DATA ? "DATA" : place == OS_CACHE ? "CACHE" : "CONFIG");
+		found(d, false, what, "%s: %s; make it writable, or set XDG_%s_HOME", b.p,
+		      strerror(errno),
+		      place == OS_DATA    ? "DATA"
+		      : place == OS_CACHE ? "CACHE"
+					  : "CONFIG");
 	else
 		found(d, true, what, "%s may be written", b.p);
 	buf_release(&b);
@@ -77,14 +83,17 @@ static void models(struct doctor *d)
 	if (llm_list(&v, &n, &a, &e))
 		found(d, false, "models", "%s", e.text);
 	else
-		found(d, n > 0, "models", n ? "%zu found (llm-model list)" : "%zu found: run scripts/fetch-models", n);
+		found(d, n > 0, "models",
+		      n ? "%zu found (llm-model list)" : "%zu found: run scripts/fetch-models", n);
 	arena_release(&a);
 }
 
-/* ---- the default models ------------------------------------------------------------------------ */
+/* ---- the default models ------------------------------------------------------------------ */
 
-/* What a tokenizer must give back unharmed: accents, other scripts, a character of four bytes, blanks, code. */
-#define SAMPLE STR("Na\xc3\xafve caf\xc3\xa9, \xe6\x9d\xb1\xe4\xba\xac \xf0\x9f\x99\x82\n\tint x  = 3;")
+/* What a tokenizer must give back unharmed: accents, other scripts, a character of four bytes,
+ * blanks, code. */
+#define SAMPLE                                                                                     \
+	STR("Na\xc3\xafve caf\xc3\xa9, \xe6\x9d\xb1\xe4\xba\xac \xf0\x9f\x99\x82\n\tint x  = 3;")
 
 static void round_trip(struct doctor *d, const struct tok *t, const char *what)
 {
@@ -121,7 +130,8 @@ static int generate(struct doctor *d, struct llm *l, struct err *e)
 	int r = -1;
 
 	rq.sample.temperature = 0;
-	if (tok_enc_new(&x, llm_tok(l), e) || tok_encode(&ids, NULL, x, STR("Once upon a time"), TOK_ADD_SPECIAL, e) ||
+	if (tok_enc_new(&x, llm_tok(l), e) ||
+	    tok_encode(&ids, NULL, x, STR("Once upon a time"), TOK_ADD_SPECIAL, e) ||
 	    llm_gen_new(&g, l, e))
 		goto out;
 	rq.ids = ids.v;
@@ -140,7 +150,8 @@ static int generate(struct doctor *d, struct llm *l, struct err *e)
 		goto out;
 	}
 	r = 0;
-	found(d, rq.out.n > 0, "generation", "%.1f tokens a second, one at a time", (double)rq.out.n * 1e9 / (double)(t + 1));
+	found(d, rq.out.n > 0, "generation", "%.1f tokens a second, one at a time",
+	      (double)rq.out.n * 1e9 / (double)(t + 1));
 out:
 	llm_gen_free(g);
 	llm_request_release(&rq);
@@ -155,7 +166,8 @@ static int embed(struct doctor *d, struct llm *l, struct err *e)
 	enum { N = 32, LEN = 32 };
 	struct llm_doc docs[N];
 	int32_t ids[LEN];
-	int32_t n_out = model_info(llm_model(l))->n_out, n_vocab = model_info(llm_model(l))->n_vocab;
+	int32_t n_out = model_info(llm_model(l))->n_out,
+		n_vocab = model_info(llm_model(l))->n_vocab;
 	float *out = ckd_alloc((size_t)n_out * N, sizeof *out);
 	uint64_t t0 = time_mono_ns(), t, n = 0;
 	double norm = 0;
@@ -166,7 +178,9 @@ static int embed(struct doctor *d, struct llm *l, struct err *e)
 	for (int i = 0; i < LEN; i++)
 		ids[i] = i % n_vocab;
 	for (int i = 0; i < N; i++)
-		docs[i] = (struct llm_doc){ .ids = ids, .n = LEN, .out = out + (size_t)i * (size_t)n_out };
+		docs[i] = (struct llm_doc){ .ids = ids,
+					    .n = LEN,
+					    .out = out + (size_t)i * (size_t)n_out };
 	do {
 		r = llm_embed(l, docs, N, true, e);
 		n += N;
@@ -175,7 +189,8 @@ static int embed(struct doctor *d, struct llm *l, struct err *e)
 	for (int32_t i = 0; i < n_out && !r; i++)
 		norm += (double)out[i] * (double)out[i];
 	if (!r)
-		found(d, fabs(norm - 1) < 1e-3, "embedding", "%.0f documents of %d tokens a second, %d dimensions",
+		found(d, fabs(norm - 1) < 1e-3, "embedding",
+		      "%.0f documents of %d tokens a second, %d dimensions",
 		      (double)n * 1e9 / (double)t, LEN, n_out);
 	free(out);
 	return r;
@@ -184,7 +199,9 @@ static int embed(struct doctor *d, struct llm *l, struct err *e)
 static void default_model(struct doctor *d, enum llm_role role)
 {
 	const char *what = role == LLM_EMBED ? "encoder" : "decoder";
-	struct llm_opts o = { .threads = d->threads, .jobs = 1, .ctx = role == LLM_EMBED ? 0 : 512 };
+	struct llm_opts o = { .threads = d->threads,
+			      .jobs = 1,
+			      .ctx = role == LLM_EMBED ? 0 : 512 };
 	struct err e = { 0 };
 	struct buf path, how;
 	struct llm *l = NULL;
@@ -200,7 +217,8 @@ static void default_model(struct doctor *d, enum llm_role role)
 		if (role == LLM_GENERATE)
 			round_trip(d, llm_tok(l), "tokenizer");
 		if ((role == LLM_EMBED ? embed : generate)(d, l, &e))
-			found(d, false, role == LLM_EMBED ? "embedding" : "generation", "%s", e.text);
+			found(d, false, role == LLM_EMBED ? "embedding" : "generation", "%s",
+			      e.text);
 	}
 	llm_close(l);
 	buf_release(&path);

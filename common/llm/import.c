@@ -1,6 +1,7 @@
 /*
- * import: a Hugging Face folder to one GGUF file. What the folder says about use is kept: pooling, prompts, length limit,
- * normalisation, sampling, chat template. Keys that GGUF has no word for are ours and begin with "llmu.".
+ * import: a Hugging Face folder to one GGUF file. What the folder says about use is kept: pooling,
+ * prompts, length limit, normalisation, sampling, chat template. Keys that GGUF has no word for are
+ * ours and begin with "llmu.".
  */
 #include "config.h"
 #include "llm/import_impl.h"
@@ -13,7 +14,7 @@
 #define MAX_JSON ((size_t)256 << 20) /* a tokenizer.json of 262k tokens has 33 MB */
 #define MAX_PATH 65536
 
-/* ---- the folder's files ------------------------------------------------------------------------ */
+/* ---- the folder's files ------------------------------------------------------------------ */
 
 /* Text of a file of the folder; an empty str where it is not there and not needed. */
 static int read_text(struct str *out, struct import *im, const char *name, bool need, struct err *e)
@@ -42,7 +43,8 @@ out:
 }
 
 /* The same as JSON; JSON_NONE where it is not there. */
-static int read_json(struct json_val *out, struct import *im, const char *name, bool need, struct err *e)
+static int read_json(struct json_val *out, struct import *im, const char *name, bool need,
+		     struct err *e)
 {
 	struct str text;
 
@@ -76,7 +78,8 @@ struct json_val import_cfg(const struct import *im, const char *names)
 	return (struct json_val){ .type = JSON_NONE };
 }
 
-int import_cfg_u32(uint32_t *out, const struct import *im, const char *names, bool need, struct err *e)
+int import_cfg_u32(uint32_t *out, const struct import *im, const char *names, bool need,
+		   struct err *e)
 {
 	struct json_val v = import_cfg(im, names);
 	uint64_t u;
@@ -89,7 +92,8 @@ int import_cfg_u32(uint32_t *out, const struct import *im, const char *names, bo
 	return 0;
 }
 
-int import_cfg_f64(double *out, const struct import *im, const char *names, bool need, struct err *e)
+int import_cfg_f64(double *out, const struct import *im, const char *names, bool need,
+		   struct err *e)
 {
 	struct json_val v = import_cfg(im, names);
 
@@ -104,10 +108,11 @@ bool import_cfg_is(const struct import *im, const char *names, const char *value
 {
 	struct json_val v = import_cfg(im, names);
 
-	return v.type == JSON_STRING && v.raw.n == strlen(value) + 2 && !memcmp(v.raw.p + 1, value, v.raw.n - 2);
+	return v.type == JSON_STRING && v.raw.n == strlen(value) + 2 &&
+	       !memcmp(v.raw.p + 1, value, v.raw.n - 2);
 }
 
-/* ---- keys -------------------------------------------------------------------------------------- */
+/* ---- keys -------------------------------------------------------------------------------- */
 
 /* Two digits of a count of parameters: "135M", "1.1B" (gguf-py utility.py, size_label). */
 static void size_label(char out[32], uint64_t n)
@@ -115,7 +120,9 @@ static void size_label(char out[32], uint64_t n)
 	static const struct {
 		double over, scale;
 		char suffix;
-	} steps[] = { { 1e12, 1e-12, 'T' }, { 1e9, 1e-9, 'B' }, { 1e6, 1e-6, 'M' }, { 0, 1e-3, 'K' } };
+	} steps[] = {
+		{ 1e12, 1e-12, 'T' }, { 1e9, 1e-9, 'B' }, { 1e6, 1e-6, 'M' }, { 0, 1e-3, 'K' }
+	};
 	size_t i = 0;
 	double v;
 
@@ -125,7 +132,8 @@ static void size_label(char out[32], uint64_t n)
 	snprintf(out, 32, "%.*f%c", nearbyint(v) >= 10 ? 0 : 1, v, steps[i].suffix);
 }
 
-static int put_general(struct gguf_writer *w, const struct import *im, const struct llm_import_opts *o, struct err *e)
+static int put_general(struct gguf_writer *w, const struct import *im,
+		       const struct llm_import_opts *o, struct err *e)
 {
 	struct str name = str_of(o->name ? o->name : im->dir);
 	char label[32];
@@ -141,14 +149,16 @@ static int put_general(struct gguf_writer *w, const struct import *im, const str
 	}
 	size_label(label, im->n_params);
 	if (gguf_put_str(w, "general.architecture", str_of(import_arch_name(im)), e) ||
-	    gguf_put_str(w, "general.type", STR("model"), e) || gguf_put_str(w, "general.name", name, e) ||
+	    gguf_put_str(w, "general.type", STR("model"), e) ||
+	    gguf_put_str(w, "general.name", name, e) ||
 	    gguf_put_str(w, "general.size_label", str_of(label), e) ||
 	    gguf_put_u32(w, "general.file_type", im->kind->file_type, e))
 		return -1;
 	return gguf_put_u32(w, "general.quantization_version", 2, e);
 }
 
-/* The licence by its SPDX-like word, from the front matter of README.md: a line "license: …" between two of "---". */
+/* The licence by its SPDX-like word, from the front matter of README.md: a line "license: …"
+ * between two of "---". */
 static int put_license(struct gguf_writer *w, struct import *im, struct err *e)
 {
 	struct str text;
@@ -158,7 +168,8 @@ static int put_license(struct gguf_writer *w, struct import *im, struct err *e)
 		return -1;
 	if (!str_starts(text, STR("---\n")))
 		return 0;
-	for (at = 4; at < text.n && !str_starts(str_sub(text, at, text.n), STR("---")); at = end + 1) {
+	for (at = 4; at < text.n && !str_starts(str_sub(text, at, text.n), STR("---"));
+	     at = end + 1) {
 		struct str line;
 
 		end = str_find(text, STR("\n"), at);
@@ -194,9 +205,11 @@ static int put_sampling(struct gguf_writer *w, struct import *im, struct err *e)
 		if (v.type != JSON_NUMBER)
 			continue;
 		if (json_f64(&d, v, e) || !(d >= 0 && d < 1e6))
-			return err_set(e, ERR_OPEN, "generation_config.json: %s is out of range", map[i].cfg);
+			return err_set(e, ERR_OPEN, "generation_config.json: %s is out of range",
+				       map[i].cfg);
 		n = (int32_t)d;
-		if (map[i].integer ? gguf_put_i32(w, map[i].key, n, e) : gguf_put_f32(w, map[i].key, (float)d, e))
+		if (map[i].integer ? gguf_put_i32(w, map[i].key, n, e)
+				   : gguf_put_f32(w, map[i].key, (float)d, e))
 			return -1;
 	}
 	return 0;
@@ -226,7 +239,8 @@ static int put_pooling(struct gguf_writer *w, struct import *im, struct str path
 			snprintf(key, sizeof key, "%s.pooling_type", import_arch_name(im));
 			return gguf_put_u32(w, key, map[i].type, e);
 		}
-	return err_set(e, ERR_UNSUPPORTED, "%s: only mean, cls and last-token pooling are supported", name);
+	return err_set(e, ERR_UNSUPPORTED,
+		       "%s: only mean, cls and last-token pooling are supported", name);
 }
 
 /* The modules of a sentence-transformers folder. */
@@ -242,7 +256,8 @@ static int put_modules(struct gguf_writer *w, struct import *im, struct err *e)
 	while (json_next(&m, &it)) {
 		struct str type, path;
 
-		if (json_str(&type, json_get(m, "type"), &im->a, e) || json_str(&path, json_get(m, "path"), &im->a, e))
+		if (json_str(&type, json_get(m, "type"), &im->a, e) ||
+		    json_str(&path, json_get(m, "path"), &im->a, e))
 			return err_wrap(e, "modules.json");
 		if (str_ends(type, STR("Pooling"))) {
 			if (put_pooling(w, im, path, e))
@@ -250,7 +265,8 @@ static int put_modules(struct gguf_writer *w, struct import *im, struct err *e)
 		} else if (str_ends(type, STR("Normalize"))) {
 			normalize = true;
 		} else if (!str_ends(type, STR("Transformer"))) {
-			return err_set(e, ERR_UNSUPPORTED, "modules.json: a %.*s layer is not supported",
+			return err_set(e, ERR_UNSUPPORTED,
+				       "modules.json: a %.*s layer is not supported",
 				       (int)(type.n < 80 ? type.n : 80), type.p);
 		}
 	}
@@ -287,7 +303,8 @@ static int put_prompts(struct gguf_writer *w, struct import *im, struct err *e)
 	if (v.type != JSON_NUMBER)
 		return 0;
 	if (json_u64(&n, v, e) || n < 1 || n > UINT32_MAX)
-		return err_set(e, ERR_OPEN, "sentence_bert_config.json: max_seq_length must be a count");
+		return err_set(e, ERR_OPEN,
+			       "sentence_bert_config.json: max_seq_length must be a count");
 	return gguf_put_u32(w, "llmu.max_length", (uint32_t)n, e);
 }
 
@@ -299,7 +316,8 @@ static int put_template(struct gguf_writer *w, struct import *im, struct err *e)
 
 	if (im->has_template)
 		return 0;
-	if (read_text(&text, im, "chat_template.jinja", false, e) || read_json(&doc, im, "chat_template.json", false, e))
+	if (read_text(&text, im, "chat_template.jinja", false, e) ||
+	    read_json(&doc, im, "chat_template.json", false, e))
 		return -1;
 	if (text.n == 0 && json_get(doc, "chat_template").type == JSON_STRING &&
 	    json_str(&text, json_get(doc, "chat_template"), &im->a, e))
@@ -307,7 +325,7 @@ static int put_template(struct gguf_writer *w, struct import *im, struct err *e)
 	return text.n ? gguf_put_str(w, "tokenizer.chat_template", text, e) : 0;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------------------------- */
 
 static int open_tokenizer(struct import *im, struct err *e)
 {
@@ -331,28 +349,34 @@ static int check_config(struct import *im, struct err *e)
 	if (stat(im->dir, &st))
 		return err_sys(e, ERR_OPEN, errno, "%s", im->dir);
 	if (!S_ISDIR(st.st_mode))
-		return err_set(e, ERR_OPEN, "%s: not a folder; give the folder with config.json", im->dir);
+		return err_set(e, ERR_OPEN, "%s: not a folder; give the folder with config.json",
+			       im->dir);
 	if (read_json(&im->cfg, im, "config.json", true, e))
 		return -1;
 	if (import_cfg(im, "quantization_config").type != JSON_NONE)
 		return err_set(e, ERR_UNSUPPORTED,
-			       "config.json: the weights are quantized already; import the unquantized model");
+			       "config.json: the weights are quantized already; import the "
+			       "unquantized model");
 	return import_arch_find(im, e);
 }
 
-static int put_keys(struct gguf_writer *w, struct import *im, const struct llm_import_opts *o, struct err *e)
+static int put_keys(struct gguf_writer *w, struct import *im, const struct llm_import_opts *o,
+		    struct err *e)
 {
-	return put_general(w, im, o, e) || put_license(w, im, e) || put_sampling(w, im, e) || import_arch_keys(w, im, e) ||
-	       put_modules(w, im, e) || put_prompts(w, im, e) || tok_put_gguf(im->tok, w, e) || put_template(w, im, e);
+	return put_general(w, im, o, e) || put_license(w, im, e) || put_sampling(w, im, e) ||
+	       import_arch_keys(w, im, e) || put_modules(w, im, e) || put_prompts(w, im, e) ||
+	       tok_put_gguf(im->tok, w, e) || put_template(w, im, e);
 }
 
-static int write_all(struct import *im, const char *out_path, const struct llm_import_opts *o, struct err *e)
+static int write_all(struct import *im, const char *out_path, const struct llm_import_opts *o,
+		     struct err *e)
 {
 	struct gguf_writer *w = NULL;
 	struct os_pool *pool = NULL;
 	int r = -1;
 
-	if (os_pool_new(&pool, o->threads ? o->threads : os_cpus(), e) || gguf_writer_new(&w, out_path, e) || put_keys(w, im, o, e) ||
+	if (os_pool_new(&pool, o->threads ? o->threads : os_cpus(), e) ||
+	    gguf_writer_new(&w, out_path, e) || put_keys(w, im, o, e) ||
 	    pack_write(w, im->items, im->n, pool, e))
 		goto out;
 	r = gguf_writer_commit(w, e);
@@ -364,7 +388,8 @@ out:
 	return r;
 }
 
-int llm_import(const char *dir, const char *out_path, const struct llm_import_opts *o, struct err *e)
+int llm_import(const char *dir, const char *out_path, const struct llm_import_opts *o,
+	       struct err *e)
 {
 	struct import im = { .dir = dir };
 	int r = -1;

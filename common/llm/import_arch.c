@@ -1,6 +1,7 @@
 /*
- * import_arch: one table an architecture from the tensor names of Hugging Face folders to GGUF's, and the keys that its
- * config.json fills. Names and keys: ggml-org/llama.cpp gguf-py/gguf/{constants,tensor_mapping}.py, conversion/.
+ * import_arch: one table an architecture from the tensor names of Hugging Face folders to GGUF's,
+ * and the keys that its config.json fills. Names and keys: ggml-org/llama.cpp
+ * gguf-py/gguf/{constants,tensor_mapping}.py, conversion/.
  */
 #include "config.h"
 #include "llm/import_impl.h"
@@ -8,10 +9,10 @@
 #include <math.h>
 
 enum {
-	ROW_NEED = 1,  /* the weight must be there */
-	ROW_BIAS = 2,  /* and the bias */
-	ROW_Q = 4,     /* rows to the order of NORM rotary pairs, by the number of heads */
-	ROW_K = 8,     /* the same by the number of key and value heads */
+	ROW_NEED = 1,   /* the weight must be there */
+	ROW_BIAS = 2,   /* and the bias */
+	ROW_Q = 4,      /* rows to the order of NORM rotary pairs, by the number of heads */
+	ROW_K = 8,      /* the same by the number of key and value heads */
 	ROW_VOCAB = 16, /* one row a token */
 	ROW_PLUS_1 = 32 /* a norm that is kept less 1 there */
 };
@@ -22,13 +23,13 @@ struct import_row {
 };
 
 struct import_arch {
-	const char *name;                /* general.architecture */
-	const char *const *classes;      /* in config.json's architectures; NULL-terminated */
-	const char *prefix;              /* that most names carry in some folders and lack in others */
-	const struct import_row *rows;   /* ended by a NULL */
-	const char *const *ignored;      /* beginnings of names that are of no use here; NULL-terminated */
+	const char *name;              /* general.architecture */
+	const char *const *classes;    /* in config.json's architectures; NULL-terminated */
+	const char *prefix;            /* of most names in some folders, lacking in others */
+	const struct import_row *rows; /* ended by a NULL */
+	const char *const *ignored;    /* beginnings of useless names; NULL-terminated */
 	int (*keys)(struct gguf_writer *w, const struct import *im, struct err *e);
-	int (*extra)(struct import *im, struct err *e); /* tensors that are no tensors there, or NULL */
+	int (*extra)(struct import *im, struct err *e); /* tensors that are none there, or NULL */
 };
 
 static int add_item(struct import *im, const struct pack_item *it, struct err *e)
@@ -69,19 +70,21 @@ static int put_common(struct gguf_writer *w, const struct import *im, struct err
 	for (size_t i = 0; i < sizeof map / sizeof *map; i++) {
 		uint32_t v;
 
-		if (import_cfg_u32(&v, im, map[i].cfg, true, e) || gguf_put_u32(w, key(k, im, map[i].key), v, e))
+		if (import_cfg_u32(&v, im, map[i].cfg, true, e) ||
+		    gguf_put_u32(w, key(k, im, map[i].key), v, e))
 			return -1;
 	}
 	return 0;
 }
 
-/* ---- decoders with rotary positions ------------------------------------------------------------ */
+/* ---- decoders with rotary positions ------------------------------------------------------ */
 
 static int head_dim(uint32_t *out, const struct import *im, struct err *e)
 {
 	uint32_t d = 0, heads = 0;
 
-	if (import_cfg_u32(&d, im, "hidden_size", true, e) || import_cfg_u32(&heads, im, "num_attention_heads", true, e))
+	if (import_cfg_u32(&d, im, "hidden_size", true, e) ||
+	    import_cfg_u32(&heads, im, "num_attention_heads", true, e))
 		return -1;
 	*out = heads ? d / heads : 0;
 	if (import_cfg_u32(out, im, "head_dim", false, e))
@@ -91,10 +94,12 @@ static int head_dim(uint32_t *out, const struct import *im, struct err *e)
 	return 0;
 }
 
-/* Rotary parameters: rope_parameters (new; of two kinds of layers those of the global ones), or rope_scaling (old). */
+/* Rotary parameters: rope_parameters (new; of two kinds of layers those of the global ones), or
+ * rope_scaling (old). */
 static struct json_val rope_object(const struct import *im)
 {
-	struct json_val v = import_cfg(im, "rope_parameters|rope_scaling"), full = json_get(v, "full_attention");
+	struct json_val v = import_cfg(im, "rope_parameters|rope_scaling"),
+			full = json_get(v, "full_attention");
 
 	return full.type == JSON_OBJECT ? full : v;
 }
@@ -121,7 +126,9 @@ static int rope_f64(double *out, const struct import *im, const char *name, stru
 {
 	struct json_val v = rope_member(im, name);
 
-	return v.type == JSON_NONE ? 0 : json_f64(out, v, e) ? err_wrap(e, "config.json: rope %s", name) : 0;
+	if (v.type == JSON_NONE || !json_f64(out, v, e))
+		return 0;
+	return err_wrap(e, "config.json: rope %s", name);
 }
 
 static int rope_keys(struct gguf_writer *w, const struct import *im, struct err *e)
@@ -137,44 +144,53 @@ static int rope_keys(struct gguf_writer *w, const struct import *im, struct err 
 	struct json_val scaling = rope_object(im);
 	char k[128];
 
-	if (import_cfg_f64(&theta, im, "rope_theta", false, e) || rope_f64(&theta, im, "rope_theta", e) ||
-	    rope_f64(&factor, im, "factor", e) || rope_f64(&ctx, im, "original_max_position_embeddings", e) ||
+	if (import_cfg_f64(&theta, im, "rope_theta", false, e) ||
+	    rope_f64(&theta, im, "rope_theta", e) || rope_f64(&factor, im, "factor", e) ||
+	    rope_f64(&ctx, im, "original_max_position_embeddings", e) ||
 	    gguf_put_f32(w, key(k, im, "rope.freq_base"), (float)theta, e))
 		return -1;
 	if (!linear && !is_yarn) {
-		if (scaling.type == JSON_OBJECT && !rope_type_is(im, "llama3") && !rope_type_is(im, "default"))
-			return err_set(e, ERR_UNSUPPORTED, "config.json: rope_scaling %.*s is not supported",
-				       (int)(scaling.raw.n < 80 ? scaling.raw.n : 80), scaling.raw.p);
+		if (scaling.type == JSON_OBJECT && !rope_type_is(im, "llama3") &&
+		    !rope_type_is(im, "default"))
+			return err_set(e, ERR_UNSUPPORTED,
+				       "config.json: rope_scaling %.*s is not supported",
+				       (int)(scaling.raw.n < 80 ? scaling.raw.n : 80),
+				       scaling.raw.p);
 		return 0;
 	}
-	if (gguf_put_str(w, key(k, im, "rope.scaling.type"), linear ? STR("linear") : STR("yarn"), e) ||
+	if (gguf_put_str(w, key(k, im, "rope.scaling.type"), linear ? STR("linear") : STR("yarn"),
+			 e) ||
 	    gguf_put_f32(w, key(k, im, "rope.scaling.factor"), (float)factor, e))
 		return -1;
 	if (linear)
 		return 0;
 	if (ctx < 1 || ctx > 1e9)
-		return err_set(e, ERR_OPEN, "config.json: yarn without original_max_position_embeddings");
+		return err_set(e, ERR_OPEN,
+			       "config.json: yarn without original_max_position_embeddings");
 	if (gguf_put_u32(w, key(k, im, "rope.scaling.original_context_length"), (uint32_t)ctx, e))
 		return -1;
 	for (size_t i = 0; i < sizeof yarn / sizeof *yarn; i++) {
 		double v = 0;
 
 		if (rope_member(im, yarn[i].cfg).type != JSON_NONE &&
-		    (rope_f64(&v, im, yarn[i].cfg, e) || gguf_put_f32(w, key(k, im, yarn[i].key), (float)v, e)))
+		    (rope_f64(&v, im, yarn[i].cfg, e) ||
+		     gguf_put_f32(w, key(k, im, yarn[i].key), (float)v, e)))
 			return -1;
 	}
 	return 0;
 }
 
 /* Heads, epsilon, rotary positions. */
-static int decoder_keys(struct gguf_writer *w, const struct import *im, const char *act, struct err *e)
+static int decoder_keys(struct gguf_writer *w, const struct import *im, const char *act,
+			struct err *e)
 {
 	uint32_t heads = 0, kv, dim, explicit_dim = 0;
 	double eps;
 	char k[128];
 
 	if (import_cfg(im, "num_local_experts|num_experts").type != JSON_NONE)
-		return err_set(e, ERR_UNSUPPORTED, "config.json: mixtures of experts are not imported yet");
+		return err_set(e, ERR_UNSUPPORTED,
+			       "config.json: mixtures of experts are not imported yet");
 	if (import_cfg(im, "hidden_act|hidden_activation").type != JSON_NONE &&
 	    !import_cfg_is(im, "hidden_act|hidden_activation", act))
 		return err_set(e, ERR_UNSUPPORTED, "config.json: hidden_act is not \"%s\"", act);
@@ -194,11 +210,12 @@ static int decoder_keys(struct gguf_writer *w, const struct import *im, const ch
 	return rope_keys(w, im, e);
 }
 
-/* ---- llama: Llama 2 and 3, Mistral 7B, TinyLlama, SmolLM2 -------------------------------------- */
+/* ---- llama: Llama 2 and 3, Mistral 7B, TinyLlama, SmolLM2 -------------------------------- */
 
-static const char *const llama_classes[] = { "LlamaForCausalLM", "LLaMAForCausalLM", "MistralForCausalLM",
-					     "LlamaModel", NULL };
-static const char *const llama_ignored[] = { "rotary_emb.", "layers.*.self_attn.rotary_emb.", NULL };
+static const char *const llama_classes[] = { "LlamaForCausalLM", "LLaMAForCausalLM",
+					     "MistralForCausalLM", "LlamaModel", NULL };
+static const char *const llama_ignored[] = { "rotary_emb.", "layers.*.self_attn.rotary_emb.",
+					     NULL };
 static const struct import_row llama_rows[] = {
 	{ "embed_tokens", "token_embd", ROW_NEED | ROW_VOCAB },
 	{ "norm", "output_norm", ROW_NEED },
@@ -226,8 +243,9 @@ static int llama_keys(struct gguf_writer *w, const struct import *im, struct err
 }
 
 /*
- * rope_freqs [d / 2]: Llama 3's divisor of each rotary frequency: 1 for short waves, `factor` for long ones, between them
- * interpolated. Formula: huggingface/transformers modeling_rope_utils.py, _compute_llama3_parameters().
+ * rope_freqs [d / 2]: Llama 3's divisor of each rotary frequency: 1 for short waves, `factor` for
+ * long ones, between them interpolated. Formula: huggingface/transformers modeling_rope_utils.py,
+ * _compute_llama3_parameters().
  */
 static int llama_extra(struct import *im, struct err *e)
 {
@@ -239,13 +257,15 @@ static int llama_extra(struct import *im, struct err *e)
 
 	if (!rope_type_is(im, "llama3"))
 		return 0;
-	if (import_cfg_f64(&theta, im, "rope_theta", false, e) || rope_f64(&theta, im, "rope_theta", e) ||
-	    rope_f64(&factor, im, "factor", e) || rope_f64(&low, im, "low_freq_factor", e) ||
+	if (import_cfg_f64(&theta, im, "rope_theta", false, e) ||
+	    rope_f64(&theta, im, "rope_theta", e) || rope_f64(&factor, im, "factor", e) ||
+	    rope_f64(&low, im, "low_freq_factor", e) ||
 	    rope_f64(&high, im, "high_freq_factor", e) ||
 	    rope_f64(&ctx, im, "original_max_position_embeddings", e) || head_dim(&dim, im, e))
 		return -1;
 	if (!(theta > 0 && factor > 0 && low > 0 && high > low && ctx > 0))
-		return err_set(e, ERR_OPEN, "config.json: rope_scaling of type llama3 with impossible numbers");
+		return err_set(e, ERR_OPEN,
+			       "config.json: rope_scaling of type llama3 with impossible numbers");
 	v = arena_alloc(&im->a, dim / 2 * sizeof *v);
 	if (!v)
 		return err_nomem(e);
@@ -257,13 +277,16 @@ static int llama_extra(struct import *im, struct err *e)
 			       : wave > ctx / low ? factor
 						  : 1 / ((1 - smooth) / factor + smooth));
 	}
-	it.src = (struct gguf_tensor){ .type = GGUF_F32, .n_dims = 1, .ne = { dim / 2, 1, 1, 1 },
-				       .data = (const uint8_t *)v, .bytes = dim / 2 * sizeof *v };
+	it.src = (struct gguf_tensor){ .type = GGUF_F32,
+				       .n_dims = 1,
+				       .ne = { dim / 2, 1, 1, 1 },
+				       .data = (const uint8_t *)v,
+				       .bytes = dim / 2 * sizeof *v };
 	memcpy(it.ne, it.src.ne, sizeof it.ne);
 	return add_item(im, &it, e);
 }
 
-/* ---- qwen2, qwen3 ------------------------------------------------------------------------------ */
+/* ---- qwen2, qwen3 ------------------------------------------------------------------------ */
 
 static const char *const qwen2_classes[] = { "Qwen2ForCausalLM", "Qwen2Model", NULL };
 static const char *const qwen3_classes[] = { "Qwen3ForCausalLM", "Qwen3Model", NULL };
@@ -289,11 +312,12 @@ static const struct import_row qwen_rows[] = {
 static int qwen_keys(struct gguf_writer *w, const struct import *im, struct err *e)
 {
 	if (import_cfg(im, "use_sliding_window").type == JSON_TRUE)
-		return err_set(e, ERR_UNSUPPORTED, "config.json: use_sliding_window is not supported");
+		return err_set(e, ERR_UNSUPPORTED,
+			       "config.json: use_sliding_window is not supported");
 	return decoder_keys(w, im, "silu", e);
 }
 
-/* ---- gemma3, text alone ------------------------------------------------------------------------ */
+/* ---- gemma3, text alone ------------------------------------------------------------------ */
 
 static const char *const gemma3_classes[] = { "Gemma3ForCausalLM", NULL };
 static const struct import_row gemma3_rows[] = {
@@ -323,27 +347,34 @@ static int gemma3_keys(struct gguf_writer *w, const struct import *im, struct er
 	double theta = 10000, scalar;
 
 	if (import_cfg(im, "attn_logit_softcapping|final_logit_softcapping").type != JSON_NONE)
-		return err_set(e, ERR_UNSUPPORTED, "config.json: softcapping is not supported in gemma3");
-	if (decoder_keys(w, im, "gelu_pytorch_tanh", e) || import_cfg_u32(&window, im, "sliding_window", true, e) ||
-	    import_cfg_u32(&period, im, "sliding_window_pattern|_sliding_window_pattern", false, e) ||
+		return err_set(e, ERR_UNSUPPORTED,
+			       "config.json: softcapping is not supported in gemma3");
+	if (decoder_keys(w, im, "gelu_pytorch_tanh", e) ||
+	    import_cfg_u32(&window, im, "sliding_window", true, e) ||
+	    import_cfg_u32(&period, im, "sliding_window_pattern|_sliding_window_pattern", false,
+			   e) ||
 	    import_cfg_f64(&theta, im, "rope_local_base_freq", false, e) || head_dim(&dim, im, e))
 		return -1;
 	if (period != 6)
 		return err_set(e, ERR_UNSUPPORTED, "config.json: sliding_window_pattern is not 6");
-	if (json_get(local, "rope_theta").type == JSON_NUMBER && json_f64(&theta, json_get(local, "rope_theta"), e))
+	if (json_get(local, "rope_theta").type == JSON_NUMBER &&
+	    json_f64(&theta, json_get(local, "rope_theta"), e))
 		return -1;
 	if (gguf_put_u32(w, "gemma3.attention.sliding_window", window, e) ||
 	    gguf_put_f32(w, "gemma3.rope.freq_base_swa", (float)theta, e))
 		return -1;
-	scalar = dim; /* of queries: 1 / sqrt(it); llama.cpp knows the exception by the model's size */
+	scalar = dim; /* of queries: 1 / sqrt(it); llama.cpp knows the exception by the model's size
+		       */
 	if (import_cfg_f64(&scalar, im, "query_pre_attn_scalar", false, e))
 		return -1;
 	if (!(scalar > 0))
 		return err_set(e, ERR_OPEN, "config.json: query_pre_attn_scalar is not positive");
-	return scalar == dim ? 0 : gguf_put_f32(w, "gemma3.attention.scale", (float)(1 / sqrt(scalar)), e);
+	return scalar == dim
+		       ? 0
+		       : gguf_put_f32(w, "gemma3.attention.scale", (float)(1 / sqrt(scalar)), e);
 }
 
-/* ---- bert: MiniLM, bge, e5, arctic, gte -------------------------------------------------------- */
+/* ---- bert: MiniLM, bge, e5, arctic, gte -------------------------------------------------- */
 
 static const char *const bert_classes[] = { "BertModel", "BertForMaskedLM", NULL };
 static const char *const bert_ignored[] = { "embeddings.position_ids", "pooler.", "cls.", NULL };
@@ -356,7 +387,8 @@ static const struct import_row bert_rows[] = {
 	{ "encoder.layer.*.attention.self.key", "blk.*.attn_k", ROW_NEED | ROW_BIAS },
 	{ "encoder.layer.*.attention.self.value", "blk.*.attn_v", ROW_NEED | ROW_BIAS },
 	{ "encoder.layer.*.attention.output.dense", "blk.*.attn_output", ROW_NEED | ROW_BIAS },
-	{ "encoder.layer.*.attention.output.LayerNorm", "blk.*.attn_output_norm", ROW_NEED | ROW_BIAS },
+	{ "encoder.layer.*.attention.output.LayerNorm", "blk.*.attn_output_norm",
+	  ROW_NEED | ROW_BIAS },
 	{ "encoder.layer.*.intermediate.dense", "blk.*.ffn_up", ROW_NEED | ROW_BIAS },
 	{ "encoder.layer.*.output.dense", "blk.*.ffn_down", ROW_NEED | ROW_BIAS },
 	{ "encoder.layer.*.output.LayerNorm", "blk.*.layer_output_norm", ROW_NEED | ROW_BIAS },
@@ -368,11 +400,13 @@ static int bert_keys(struct gguf_writer *w, const struct import *im, struct err 
 	uint32_t types = 1;
 	double eps;
 
-	if (import_cfg(im, "hidden_act").type != JSON_NONE && !import_cfg_is(im, "hidden_act", "gelu"))
+	if (import_cfg(im, "hidden_act").type != JSON_NONE &&
+	    !import_cfg_is(im, "hidden_act", "gelu"))
 		return err_set(e, ERR_UNSUPPORTED, "config.json: hidden_act is not \"gelu\"");
 	if (import_cfg(im, "position_embedding_type").type != JSON_NONE &&
 	    !import_cfg_is(im, "position_embedding_type", "absolute"))
-		return err_set(e, ERR_UNSUPPORTED, "config.json: position_embedding_type is not \"absolute\"");
+		return err_set(e, ERR_UNSUPPORTED,
+			       "config.json: position_embedding_type is not \"absolute\"");
 	if (put_common(w, im, e) || import_cfg_f64(&eps, im, "layer_norm_eps", true, e) ||
 	    import_cfg_u32(&types, im, "type_vocab_size", false, e))
 		return -1;
@@ -382,7 +416,7 @@ static int bert_keys(struct gguf_writer *w, const struct import *im, struct err 
 	return gguf_put_u32(w, "tokenizer.ggml.token_type_count", types, e);
 }
 
-/* ---- all --------------------------------------------------------------------------------------- */
+/* ---- all --------------------------------------------------------------------------------- */
 
 static const struct import_arch archs[] = {
 	{ "llama", llama_classes, "model.", llama_rows, llama_ignored, llama_keys, llama_extra },
@@ -414,7 +448,8 @@ int import_arch_find(struct import *im, struct err *e)
 	for (size_t i = 0; i < N_ARCHS; i++)
 		for (const char *const *c = archs[i].classes; *c; c++)
 			buf_addf(&b, " %s", *c);
-	err_set(e, ERR_UNSUPPORTED, "config.json: the architecture \"%.*s\" is not imported; known are%s",
+	err_set(e, ERR_UNSUPPORTED,
+		"config.json: the architecture \"%.*s\" is not imported; known are%s",
 		(int)(name.n < 60 ? name.n : 60), name.p, buf_str(&b).p);
 	buf_release(&b);
 	return -1;
@@ -469,8 +504,9 @@ static int check_shape(struct pack_item *it, const struct import *im, int flags,
 		int64_t n = (int64_t)tok_n_vocab(im->tok);
 
 		if (it->ne[1] < n)
-			return err_set(e, ERR_OPEN, "tensor %s has %lld rows, the tokenizer %lld tokens", it->name,
-				       (long long)it->ne[1], (long long)n);
+			return err_set(e, ERR_OPEN,
+				       "tensor %s has %lld rows, the tokenizer %lld tokens",
+				       it->name, (long long)it->ne[1], (long long)n);
 		it->ne[1] = n; /* rows beyond are padding that no token names */
 	}
 	if (!(flags & (ROW_Q | ROW_K)))
@@ -485,8 +521,8 @@ static int check_shape(struct pack_item *it, const struct import *im, int flags,
 	return 0;
 }
 
-static int add_tensor(struct import *im, const struct import_row *row, uint32_t layer, const char *suffix, bool need,
-		      struct err *e)
+static int add_tensor(struct import *im, const struct import_row *row, uint32_t layer,
+		      const char *suffix, bool need, struct err *e)
 {
 	char hf[256], gguf[128];
 	struct pack_item it = { .type = GGUF_F32 };
@@ -559,8 +595,10 @@ int import_arch_tensors(struct import *im, struct err *e)
 				find(im, r->hf, ".weight"); /* a copy of token_embd */
 				continue;
 			}
-			if (add_tensor(im, r, layer ? layer - 1 : 0, ".weight", r->flags & ROW_NEED, e) ||
-			    add_tensor(im, r, layer ? layer - 1 : 0, ".bias", r->flags & ROW_BIAS, e))
+			if (add_tensor(im, r, layer ? layer - 1 : 0, ".weight", r->flags & ROW_NEED,
+				       e) ||
+			    add_tensor(im, r, layer ? layer - 1 : 0, ".bias", r->flags & ROW_BIAS,
+				       e))
 				return -1;
 		}
 	for (size_t i = 0; i < im->n; i++)

@@ -1,4 +1,5 @@
-/* import_impl: what import.c (folder, keys, flow) and import_arch.c (one table an architecture) share. */
+/* import_impl: what import.c (folder, keys, flow) and import_arch.c (one table an architecture)
+ * share. */
 #ifndef LLM_IMPORT_IMPL_H
 #define LLM_IMPORT_IMPL_H
 
@@ -8,29 +9,32 @@ struct import_arch;
 
 struct import {
 	const char *dir;
-	struct arena a;       /* names, small files: until the end */
-	struct json_val cfg;  /* config.json */
+	struct arena a;      /* names, small files: until the end */
+	struct json_val cfg; /* config.json */
 	const struct import_arch *arch;
 	struct safet *st;
-	bool *used;           /* [safet_n_tensors] */
+	bool *used; /* [safet_n_tensors] */
 	struct tok *tok;
-	bool has_template;    /* tokenizer_config.json holds the chat template */
+	bool has_template; /* tokenizer_config.json holds the chat template */
 	const struct pack_kind *kind;
 	struct pack_item *items;
 	size_t n, cap;
 	uint64_t n_params;
 };
 
-/* ---- config.json ------------------------------------------------------------------------------- */
+/* ---- config.json ------------------------------------------------------------------------- */
 
 /* The first of the names (separated by '|') that is there and not null, else JSON_NONE. */
 struct json_val import_cfg(const struct import *im, const char *names);
 /* Its value; with `need` a missing one is an error, else *out stays. */
-int import_cfg_u32(uint32_t *out, const struct import *im, const char *names, bool need, struct err *e);
-int import_cfg_f64(double *out, const struct import *im, const char *names, bool need, struct err *e);
-bool import_cfg_is(const struct import *im, const char *names, const char *value); /* a string, equal to value */
+int import_cfg_u32(uint32_t *out, const struct import *im, const char *names, bool need,
+		   struct err *e);
+int import_cfg_f64(double *out, const struct import *im, const char *names, bool need,
+		   struct err *e);
+bool import_cfg_is(const struct import *im, const char *names,
+		   const char *value); /* a string, equal to value */
 
-/* ---- architectures ----------------------------------------------------------------------------- */
+/* ---- architectures ----------------------------------------------------------------------- */
 
 /* By config.json's `architectures`; ERR_UNSUPPORTED lists those that are known. */
 int import_arch_find(struct import *im, struct err *e);

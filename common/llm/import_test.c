@@ -1,4 +1,5 @@
-/* Unit tests of import: folders are built here, tensor by tensor, and what comes out is looked at value by value. */
+/* Unit tests of import: folders are built here, tensor by tensor, and what comes out is looked at
+ * value by value. */
 #include "config.h"
 #include "llm/pack_impl.h"
 #include "tap.h"
@@ -29,7 +30,8 @@ static void put_text(const char *name, const char *z)
 	put(name, z, strlen(z));
 }
 
-/* ---- a safetensors file, F32: element (r, c) of the k-th tensor is k + r / 4 + c / 256 --------------------------------- */
+/* ---- a safetensors file, F32: element (r, c) of the k-th tensor is k + r / 4 + c / 256
+ * --------------------------------- */
 
 static struct buf head, data;
 static unsigned n_tensors;
@@ -80,31 +82,43 @@ static void st_end(void)
 	buf_release(&b);
 }
 
-/* ---- folders --------------------------------------------------------------------------------- */
+/* ---- folders ----------------------------------------------------------------------------- */
 
 #define VOCAB 8
 static const char tokenizer[] =
 	"{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":["
-	"{\"id\":0,\"content\":\"[PAD]\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
+	"{\"id\":0,\"content\":\"[PAD]\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
+	"\"normalized\":false,"
 	"\"special\":true},"
-	"{\"id\":1,\"content\":\"[UNK]\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
+	"{\"id\":1,\"content\":\"[UNK]\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
+	"\"normalized\":false,"
 	"\"special\":true},"
-	"{\"id\":2,\"content\":\"[CLS]\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
+	"{\"id\":2,\"content\":\"[CLS]\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
+	"\"normalized\":false,"
 	"\"special\":true},"
-	"{\"id\":3,\"content\":\"[SEP]\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
+	"{\"id\":3,\"content\":\"[SEP]\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
+	"\"normalized\":false,"
 	"\"special\":true}],"
-	"\"normalizer\":{\"type\":\"BertNormalizer\",\"clean_text\":true,\"handle_chinese_chars\":true,"
-	"\"strip_accents\":null,\"lowercase\":true},\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},"
-	"\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"[CLS]\",\"type_id\":0}},"
-	"{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"SpecialToken\":{\"id\":\"[SEP]\",\"type_id\":0}}],"
-	"\"pair\":[{\"SpecialToken\":{\"id\":\"[CLS]\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},"
-	"{\"SpecialToken\":{\"id\":\"[SEP]\",\"type_id\":0}},{\"Sequence\":{\"id\":\"B\",\"type_id\":1}},"
+	"\"normalizer\":{\"type\":\"BertNormalizer\",\"clean_text\":true,\"handle_chinese_chars\":"
+	"true,"
+	"\"strip_accents\":null,\"lowercase\":true},\"pre_tokenizer\":{\"type\":"
+	"\"BertPreTokenizer\"},"
+	"\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":"
+	"\"[CLS]\",\"type_id\":0}},"
+	"{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"SpecialToken\":{\"id\":\"[SEP]\",\"type_"
+	"id\":0}}],"
+	"\"pair\":[{\"SpecialToken\":{\"id\":\"[CLS]\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\","
+	"\"type_id\":0}},"
+	"{\"SpecialToken\":{\"id\":\"[SEP]\",\"type_id\":0}},{\"Sequence\":{\"id\":\"B\",\"type_"
+	"id\":1}},"
 	"{\"SpecialToken\":{\"id\":\"[SEP]\",\"type_id\":1}}],\"special_tokens\":{"
 	"\"[CLS]\":{\"id\":\"[CLS]\",\"ids\":[2],\"tokens\":[\"[CLS]\"]},"
 	"\"[SEP]\":{\"id\":\"[SEP]\",\"ids\":[3],\"tokens\":[\"[SEP]\"]}}},"
 	"\"decoder\":{\"type\":\"WordPiece\",\"prefix\":\"##\",\"cleanup\":true},"
-	"\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##\","
-	"\"max_input_chars_per_word\":100,\"vocab\":{\"[PAD]\":0,\"[UNK]\":1,\"[CLS]\":2,\"[SEP]\":3,\"the\":4,\"cat\":5,"
+	"\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":"
+	"\"##\","
+	"\"max_input_chars_per_word\":100,\"vocab\":{\"[PAD]\":0,\"[UNK]\":1,\"[CLS]\":2,\"[SEP]\":"
+	"3,\"the\":4,\"cat\":5,"
 	"\"##s\":6,\"sat\":7}}}";
 
 /* 4 heads of 8, 2 of keys and values; VOCAB + 2 rows, of which two are padding. */
@@ -219,7 +233,7 @@ static bool is_str(const struct gguf *g, const char *key, const char *v)
 	return str_is(gguf_str_or(g, key, STR("(none)")), v);
 }
 
-/* ---- llama ----------------------------------------------------------------------------------- */
+/* ---- llama ------------------------------------------------------------------------------- */
 
 static void test_llama(void)
 {
@@ -240,18 +254,24 @@ static void test_llama(void)
 		   is_str(g, "general.license", "apache-2.0") && is_u32(g, "general.file_type", 0),
 	   "general keys");
 	OK(is_u32(g, "llama.block_count", 1) && is_u32(g, "llama.context_length", 128) &&
-		   is_u32(g, "llama.embedding_length", 32) && is_u32(g, "llama.feed_forward_length", 64) &&
-		   is_u32(g, "llama.attention.head_count", 4) && is_u32(g, "llama.attention.head_count_kv", 2) &&
-		   is_u32(g, "llama.rope.dimension_count", 8) && is_u32(g, "llama.vocab_size", VOCAB) &&
+		   is_u32(g, "llama.embedding_length", 32) &&
+		   is_u32(g, "llama.feed_forward_length", 64) &&
+		   is_u32(g, "llama.attention.head_count", 4) &&
+		   is_u32(g, "llama.attention.head_count_kv", 2) &&
+		   is_u32(g, "llama.rope.dimension_count", 8) &&
+		   is_u32(g, "llama.vocab_size", VOCAB) &&
 		   is_f32(g, "llama.attention.layer_norm_rms_epsilon", 1e-5f) &&
 		   is_f32(g, "llama.rope.freq_base", 5000.0f),
 	   "keys of the architecture");
-	OK(is_str(g, "tokenizer.chat_template", "{{ messages }}"), "the chat template of its own file");
+	OK(is_str(g, "tokenizer.chat_template", "{{ messages }}"),
+	   "the chat template of its own file");
 	OK(is_f32(g, "general.sampling.temp", 0.6f) && gguf_find(g, "general.sampling.top_k") &&
 		   is_f32(g, "general.sampling.top_p", 0.9f),
 	   "the author's sampling");
-	OK(gguf_find_tensor(g, "token_embd.weight")->ne[1] == VOCAB && gguf_find_tensor(g, "output.weight")->ne[1] == VOCAB &&
-		   at(g, "token_embd.weight", 7, 31) == value(0, 7, 31) && at(g, "output.weight", 3, 1) == value(13, 3, 1),
+	OK(gguf_find_tensor(g, "token_embd.weight")->ne[1] == VOCAB &&
+		   gguf_find_tensor(g, "output.weight")->ne[1] == VOCAB &&
+		   at(g, "token_embd.weight", 7, 31) == value(0, 7, 31) &&
+		   at(g, "output.weight", 3, 1) == value(13, 3, 1),
 	   "rows without a token are left out");
 	for (int64_t r = 0; r < 32; r++) { /* head r / 8: element 2 i + h comes from h * 4 + i */
 		int64_t from = r - r % 8 + (r % 2) * 4 + r % 8 / 2;
@@ -261,7 +281,8 @@ static void test_llama(void)
 		bias = bias && at(g, "blk.0.attn_q.bias", 0, r) == value(7, 0, from);
 	}
 	OK(q && k && bias, "rows of q and k, and the bias, are in rotary order");
-	OK(at(g, "blk.0.attn_v.weight", 9, 5) == value(5, 9, 5) && at(g, "blk.0.attn_output.weight", 9, 5) == value(6, 9, 5) &&
+	OK(at(g, "blk.0.attn_v.weight", 9, 5) == value(5, 9, 5) &&
+		   at(g, "blk.0.attn_output.weight", 9, 5) == value(6, 9, 5) &&
 		   at(g, "blk.0.ffn_norm.weight", 0, 3) == value(8, 0, 3) &&
 		   at(g, "blk.0.ffn_gate.weight", 63, 3) == value(9, 63, 3) &&
 		   at(g, "blk.0.ffn_up.weight", 63, 3) == value(10, 63, 3) &&
@@ -280,18 +301,23 @@ static void test_llama_forms(void)
 
 	unlink(in("hf/chat_template.jinja"));
 	put_text("hf/tokenizer_config.json", "{\"chat_template\":\"{{ bos_token }}\"}");
-	/* tied; Llama 3's frequencies: numbers of transformers 5 for these parameters, by _compute_llama3_parameters() */
-	llama_config(",\"tie_word_embeddings\":true,\"rope_parameters\":{\"rope_type\":\"llama3\",\"rope_theta\":500000.0,"
+	/* tied; Llama 3's frequencies: numbers of transformers 5 for these parameters, by
+	 * _compute_llama3_parameters() */
+	llama_config(",\"tie_word_embeddings\":true,\"rope_parameters\":{\"rope_type\":\"llama3\","
+		     "\"rope_theta\":500000.0,"
 		     "\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
 		     "\"original_max_position_embeddings\":64}");
 	llama_tensors("", true);
 	st_end();
 	g = imported("q8_0");
-	OK(g && is_str(g, "tokenizer.chat_template", "{{ bos_token }}"), "the chat template of tokenizer_config.json");
-	OK(g && !gguf_find_tensor(g, "output.weight"), "tied embeddings: no second copy; names without a prefix");
+	OK(g && is_str(g, "tokenizer.chat_template", "{{ bos_token }}"),
+	   "the chat template of tokenizer_config.json");
+	OK(g && !gguf_find_tensor(g, "output.weight"),
+	   "tied embeddings: no second copy; names without a prefix");
 	if (g) {
 		x = at(g, "rope_freqs.weight", 0, 1);
-		OK(at(g, "rope_freqs.weight", 0, 0) == 1 && at(g, "rope_freqs.weight", 0, 3) == 8 && x == 8,
+		OK(at(g, "rope_freqs.weight", 0, 0) == 1 && at(g, "rope_freqs.weight", 0, 3) == 8 &&
+			   x == 8,
 		   "divisors of rotary frequencies (%g)", (double)x);
 		OK(gguf_find_tensor(g, "blk.0.attn_q.weight")->type == GGUF_Q8_0 &&
 			   gguf_find_tensor(g, "blk.0.attn_norm.weight")->type == GGUF_F32 &&
@@ -304,10 +330,13 @@ static void test_llama_forms(void)
 	llama_config(",\"rope_theta\":1e6,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4.0,"
 		     "\"original_max_position_embeddings\":32}");
 	g = imported("f16");
-	OK(g && is_str(g, "llama.rope.scaling.type", "yarn") && is_f32(g, "llama.rope.scaling.factor", 4) &&
-		   is_u32(g, "llama.rope.scaling.original_context_length", 32) && is_f32(g, "llama.rope.freq_base", 1e6f),
+	OK(g && is_str(g, "llama.rope.scaling.type", "yarn") &&
+		   is_f32(g, "llama.rope.scaling.factor", 4) &&
+		   is_u32(g, "llama.rope.scaling.original_context_length", 32) &&
+		   is_f32(g, "llama.rope.freq_base", 1e6f),
 	   "yarn");
-	OK(g && gguf_find_tensor(g, "output.weight") && gguf_find_tensor(g, "output.weight")->type == GGUF_F16,
+	OK(g && gguf_find_tensor(g, "output.weight") &&
+		   gguf_find_tensor(g, "output.weight")->type == GGUF_F16,
 	   "a head of its own when embeddings are not tied");
 	gguf_close(g);
 	llama_config(",\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2.0}");
@@ -354,7 +383,7 @@ static void test_llama_refused(void)
 	refused("q9", "none of", "an unknown type");
 }
 
-/* ---- qwen, gemma ----------------------------------------------------------------------------- */
+/* ---- qwen, gemma ------------------------------------------------------------------------- */
 
 static void test_qwen_gemma(void)
 {
@@ -364,13 +393,17 @@ static void test_qwen_gemma(void)
 	decoder_tensors("model.");
 	st_end();
 	g = imported("f32");
-	OK(g && is_str(g, "general.architecture", "qwen2") && is_u32(g, "qwen2.attention.head_count_kv", 2) &&
-		   at(g, "blk.0.attn_q.weight", 1, 5) == value(3, 1, 5) && at(g, "blk.0.attn_q.bias", 0, 1) == value(7, 0, 1),
+	OK(g && is_str(g, "general.architecture", "qwen2") &&
+		   is_u32(g, "qwen2.attention.head_count_kv", 2) &&
+		   at(g, "blk.0.attn_q.weight", 1, 5) == value(3, 1, 5) &&
+		   at(g, "blk.0.attn_q.bias", 0, 1) == value(7, 0, 1),
 	   "qwen2: rows of q stay in order");
 	gguf_close(g);
 	decoder_config("Gemma3ForCausalLM",
-		       ",\"hidden_activation\":\"gelu_pytorch_tanh\",\"sliding_window\":16,\"query_pre_attn_scalar\":64,"
-		       "\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\",\"rope_theta\":1e6},"
+		       ",\"hidden_activation\":\"gelu_pytorch_tanh\",\"sliding_window\":16,\"query_"
+		       "pre_attn_scalar\":64,"
+		       "\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\",\"rope_"
+		       "theta\":1e6},"
 		       "\"sliding_attention\":{\"rope_type\":\"default\",\"rope_theta\":1e4}}");
 	decoder_tensors("model.");
 	st_add("model.layers.0.self_attn.q_norm.weight", 0, 8);
@@ -379,8 +412,10 @@ static void test_qwen_gemma(void)
 	st_add("model.layers.0.post_feedforward_layernorm.weight", 0, 32);
 	st_end();
 	g = imported("f16");
-	OK(g && is_f32(g, "gemma3.rope.freq_base", 1e6f) && is_f32(g, "gemma3.rope.freq_base_swa", 1e4f) &&
-		   is_u32(g, "gemma3.attention.sliding_window", 16) && is_f32(g, "gemma3.attention.scale", 0.125f),
+	OK(g && is_f32(g, "gemma3.rope.freq_base", 1e6f) &&
+		   is_f32(g, "gemma3.rope.freq_base_swa", 1e4f) &&
+		   is_u32(g, "gemma3.attention.sliding_window", 16) &&
+		   is_f32(g, "gemma3.attention.scale", 0.125f),
 	   "gemma3: two rotary bases, window, scale of queries");
 	OK(g && at(g, "blk.0.ffn_norm.weight", 0, 3) == value(14, 0, 3) + 1 &&
 		   at(g, "blk.0.post_ffw_norm.weight", 0, 3) == value(15, 0, 3) + 1 &&
@@ -392,7 +427,7 @@ static void test_qwen_gemma(void)
 	refused("f16", "sliding_window_pattern", "another pattern of layers");
 }
 
-/* ---- bert ------------------------------------------------------------------------------------ */
+/* ---- bert -------------------------------------------------------------------------------- */
 
 static void bert_tensors(const char *prefix, const char *w, const char *b)
 {
@@ -416,11 +451,13 @@ static void bert_tensors(const char *prefix, const char *w, const char *b)
 
 	st_begin();
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
-		snprintf(name, sizeof name, "%s%s.%s", prefix, t[i].name, t[i].parts == 3 ? w : "weight");
+		snprintf(name, sizeof name, "%s%s.%s", prefix, t[i].name,
+			 t[i].parts == 3 ? w : "weight");
 		st_add(name, t[i].rows, t[i].cols);
 		if (t[i].parts == 1)
 			continue;
-		snprintf(name, sizeof name, "%s%s.%s", prefix, t[i].name, t[i].parts == 3 ? b : "bias");
+		snprintf(name, sizeof name, "%s%s.%s", prefix, t[i].name,
+			 t[i].parts == 3 ? b : "bias");
 		st_add(name, 0, t[i].rows ? t[i].rows : t[i].cols);
 	}
 	snprintf(name, sizeof name, "%spooler.dense.weight", prefix);
@@ -429,8 +466,10 @@ static void bert_tensors(const char *prefix, const char *w, const char *b)
 }
 
 static const char bert_config[] =
-	"{\"architectures\":[\"BertModel\"],\"hidden_size\":32,\"intermediate_size\":64,\"num_attention_heads\":4,"
-	"\"num_hidden_layers\":1,\"max_position_embeddings\":16,\"layer_norm_eps\":1e-12,\"hidden_act\":\"gelu\","
+	"{\"architectures\":[\"BertModel\"],\"hidden_size\":32,\"intermediate_size\":64,\"num_"
+	"attention_heads\":4,"
+	"\"num_hidden_layers\":1,\"max_position_embeddings\":16,\"layer_norm_eps\":1e-12,\"hidden_"
+	"act\":\"gelu\","
 	"\"type_vocab_size\":2,\"position_embedding_type\":\"absolute\",\"vocab_size\":8}";
 
 static void test_bert(void)
@@ -439,13 +478,17 @@ static void test_bert(void)
 
 	put_text("hf/config.json", bert_config);
 	unlink(in("hf/README.md"));
-	put_text("hf/modules.json",
-		 "[{\"idx\":0,\"name\":\"0\",\"path\":\"\",\"type\":\"sentence_transformers.models.Transformer\"},"
-		 "{\"idx\":1,\"name\":\"1\",\"path\":\"1_Pooling\",\"type\":\"sentence_transformers.models.Pooling\"},"
-		 "{\"idx\":2,\"name\":\"2\",\"path\":\"2_Normalize\",\"type\":\"sentence_transformers.models.Normalize\"}]");
-	put_text("hf/1_Pooling/config.json", "{\"pooling_mode_cls_token\":true,\"pooling_mode_mean_tokens\":false}");
+	put_text("hf/modules.json", "[{\"idx\":0,\"name\":\"0\",\"path\":\"\",\"type\":\"sentence_"
+				    "transformers.models.Transformer\"},"
+				    "{\"idx\":1,\"name\":\"1\",\"path\":\"1_Pooling\",\"type\":"
+				    "\"sentence_transformers.models.Pooling\"},"
+				    "{\"idx\":2,\"name\":\"2\",\"path\":\"2_Normalize\",\"type\":"
+				    "\"sentence_transformers.models.Normalize\"}]");
+	put_text("hf/1_Pooling/config.json",
+		 "{\"pooling_mode_cls_token\":true,\"pooling_mode_mean_tokens\":false}");
 	put_text("hf/config_sentence_transformers.json",
-		 "{\"prompts\":{\"query\":\"query: \",\"passage\":\"passage: \"},\"default_prompt_name\":null}");
+		 "{\"prompts\":{\"query\":\"query: \",\"passage\":\"passage: "
+		 "\"},\"default_prompt_name\":null}");
 	put_text("hf/sentence_bert_config.json", "{\"max_seq_length\":12,\"do_lower_case\":false}");
 	bert_tensors("", "weight", "bias");
 	g = imported("f16");
@@ -453,16 +496,21 @@ static void test_bert(void)
 	if (!g)
 		return;
 	OK(is_str(g, "general.architecture", "bert") && is_u32(g, "bert.block_count", 1) &&
-		   is_u32(g, "bert.context_length", 16) && is_u32(g, "bert.attention.head_count", 4) &&
+		   is_u32(g, "bert.context_length", 16) &&
+		   is_u32(g, "bert.attention.head_count", 4) &&
 		   is_f32(g, "bert.attention.layer_norm_epsilon", 1e-12f) &&
-		   !gguf_bool_or(g, "bert.attention.causal", true) && is_u32(g, "tokenizer.ggml.token_type_count", 2),
+		   !gguf_bool_or(g, "bert.attention.causal", true) &&
+		   is_u32(g, "tokenizer.ggml.token_type_count", 2),
 	   "keys of the architecture");
 	OK(is_u32(g, "bert.pooling_type", 2) && is_str(g, "llmu.prompt.query", "query: ") &&
-		   is_str(g, "llmu.prompt.document", "passage: ") && is_u32(g, "llmu.max_length", 12) &&
-		   gguf_bool_or(g, "llmu.normalize", false),
+		   is_str(g, "llmu.prompt.document", "passage: ") &&
+		   is_u32(g, "llmu.max_length", 12) && gguf_bool_or(g, "llmu.normalize", false),
 	   "pooling, prompts, length limit, normalisation");
-	OK(is_str(g, "tokenizer.ggml.model", "bert") && gguf_find(g, "tokenizer.ggml.tokens")->n == VOCAB, "its tokenizer");
-	OK(gguf_n_tensors(g) == 21 && gguf_find_tensor(g, "position_embd.weight")->type == GGUF_F32 &&
+	OK(is_str(g, "tokenizer.ggml.model", "bert") &&
+		   gguf_find(g, "tokenizer.ggml.tokens")->n == VOCAB,
+	   "its tokenizer");
+	OK(gguf_n_tensors(g) == 21 &&
+		   gguf_find_tensor(g, "position_embd.weight")->type == GGUF_F32 &&
 		   gguf_find_tensor(g, "token_types.weight")->type == GGUF_F32 &&
 		   gguf_find_tensor(g, "token_embd.weight")->type == GGUF_F16,
 	   "positions and token types stay F32");
@@ -473,14 +521,17 @@ static void test_bert(void)
 	gguf_close(g);
 	bert_tensors("bert.", "gamma", "beta");
 	g = imported("f32");
-	OK(g && at(g, "token_embd_norm.bias", 0, 3) == value(4, 0, 3) && at(g, "blk.0.ffn_down.weight", 31, 63) == value(17, 31, 63),
+	OK(g && at(g, "token_embd_norm.bias", 0, 3) == value(4, 0, 3) &&
+		   at(g, "blk.0.ffn_down.weight", 31, 63) == value(17, 31, 63),
 	   "old names: bert. in front, gamma and beta");
 	gguf_close(g);
 	put_text("hf/1_Pooling/config.json", "{\"pooling_mode_max_tokens\":true}");
 	refused("f16", "only mean, cls and last", "pooling by maximum");
-	put_text("hf/modules.json", "[{\"path\":\"2_Dense\",\"type\":\"sentence_transformers.models.Dense\"}]");
+	put_text("hf/modules.json",
+		 "[{\"path\":\"2_Dense\",\"type\":\"sentence_transformers.models.Dense\"}]");
 	refused("f16", "Dense layer is not supported", "a dense layer behind the pooling");
-	put_text("hf/modules.json", "[{\"path\":\"../x\",\"type\":\"sentence_transformers.models.Pooling\"}]");
+	put_text("hf/modules.json",
+		 "[{\"path\":\"../x\",\"type\":\"sentence_transformers.models.Pooling\"}]");
 	refused("f16", "no folder", "a module outside of the folder");
 	unlink(in("hf/modules.json"));
 	put_text("hf/tokenizer.json", "{}");
@@ -491,7 +542,7 @@ static void test_bert(void)
 	refused("f16", "model.safetensors", "no weights");
 }
 
-/* ---- types ----------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------------- */
 
 static void test_types(void)
 {
@@ -504,12 +555,17 @@ static void test_types(void)
 		   pack_type(k, &m, STR("blk.3.ffn_up.weight"), 40) == GGUF_F16 &&
 		   pack_type(k, &m, STR("token_embd.weight"), 512) == GGUF_Q4_0,
 	   "q4_0; rows of 40 become F16");
-	OK(pack_type(k, &m, STR("output.weight"), 96) == GGUF_Q8_0, "an output whose rows are no 256 becomes Q8_0");
+	OK(pack_type(k, &m, STR("output.weight"), 96) == GGUF_Q8_0,
+	   "an output whose rows are no 256 becomes Q8_0");
 	m.tied = true;
-	OK(pack_type(k, &m, STR("token_embd.weight"), 96) == GGUF_Q8_0, "so do embeddings that serve as output");
-	OK(!pack_is_weight(STR("blk.0.attn_norm.weight"), 1) && !pack_is_weight(STR("blk.0.attn_q_norm.weight"), 2) &&
-		   !pack_is_weight(STR("position_embd.weight"), 2) && !pack_is_weight(STR("token_types.weight"), 2) &&
-		   !pack_is_weight(STR("blk.0.attn_q.bias"), 2) && pack_is_weight(STR("blk.0.attn_q.weight"), 2),
+	OK(pack_type(k, &m, STR("token_embd.weight"), 96) == GGUF_Q8_0,
+	   "so do embeddings that serve as output");
+	OK(!pack_is_weight(STR("blk.0.attn_norm.weight"), 1) &&
+		   !pack_is_weight(STR("blk.0.attn_q_norm.weight"), 2) &&
+		   !pack_is_weight(STR("position_embd.weight"), 2) &&
+		   !pack_is_weight(STR("token_types.weight"), 2) &&
+		   !pack_is_weight(STR("blk.0.attn_q.bias"), 2) &&
+		   pack_is_weight(STR("blk.0.attn_q.weight"), 2),
 	   "what is quantized at all");
 	if (pack_kind_find(&k, "q4_k", &e)) {
 		SKIP("no K-quants");
@@ -551,7 +607,8 @@ int main(void)
 
 	buf_init(&head, 1 << 20);
 	buf_init(&data, 1 << 24);
-	if (kern_init(NULL, &e) || !mkdtemp(dir) || !realpath(dir, root) || os_mkdirs(in("hf/1_Pooling"), 0777, &e))
+	if (kern_init(NULL, &e) || !mkdtemp(dir) || !realpath(dir, root) ||
+	    os_mkdirs(in("hf/1_Pooling"), 0777, &e))
 		return 1;
 	put_text("hf/tokenizer.json", tokenizer);
 	test_types();

@@ -7,10 +7,12 @@
 
 /* Names and general.file_type: ggml-org/llama.cpp tools/quantize, include/llama.h (llama_ftype). */
 static const struct pack_kind kinds[] = {
-	{ "f32", GGUF_F32, 0, 0 },	{ "f16", GGUF_F16, 1, 0 },	{ "bf16", GGUF_BF16, 32, 0 },
-	{ "q8_0", GGUF_Q8_0, 7, 0 },	{ "q4_0", GGUF_Q4_0, 2, 0 },	{ "q4_1", GGUF_Q4_1, 3, 0 },
-	{ "q5_0", GGUF_Q5_0, 8, 0 },	{ "q5_1", GGUF_Q5_1, 9, 0 },	{ "q4_k_m", GGUF_Q4_K, 15, 2 },
-	{ "q4_k_s", GGUF_Q4_K, 14, 1 }, { "q5_k_m", GGUF_Q5_K, 17, 2 }, { "q5_k_s", GGUF_Q5_K, 16, 0 },
+	{ "f32", GGUF_F32, 0, 0 },      { "f16", GGUF_F16, 1, 0 },
+	{ "bf16", GGUF_BF16, 32, 0 },   { "q8_0", GGUF_Q8_0, 7, 0 },
+	{ "q4_0", GGUF_Q4_0, 2, 0 },    { "q4_1", GGUF_Q4_1, 3, 0 },
+	{ "q5_0", GGUF_Q5_0, 8, 0 },    { "q5_1", GGUF_Q5_1, 9, 0 },
+	{ "q4_k_m", GGUF_Q4_K, 15, 2 }, { "q4_k_s", GGUF_Q4_K, 14, 1 },
+	{ "q5_k_m", GGUF_Q5_K, 17, 2 }, { "q5_k_s", GGUF_Q5_K, 16, 0 },
 	{ "q6_k", GGUF_Q6_K, 18, 0 },
 };
 #define N_KINDS (sizeof kinds / sizeof *kinds)
@@ -37,13 +39,16 @@ int pack_kind_find(const struct pack_kind **out, const char *name, struct err *e
 	return -1;
 }
 
-/* ---- which type ------------------------------------------------------------------------------ */
+/* ---- which type -------------------------------------------------------------------------- */
 
 bool pack_is_weight(struct str name, uint32_t n_dims)
 {
-	/* ggml-org/llama.cpp src/llama-quant.cpp, tensor_allows_quantization(), for the models known here */
-	static const char *const keep[] = { "_norm.weight",  "ffn_gate_inp.weight", "position_embd", "token_types",
-					    "ssm_conv1d",    "shortconv.conv",	    "altup",	     "laurel",
+	/* ggml-org/llama.cpp src/llama-quant.cpp, tensor_allows_quantization(), for the models
+	 * known here */
+	static const char *const keep[] = { "_norm.weight",  "ffn_gate_inp.weight",
+					    "position_embd", "token_types",
+					    "ssm_conv1d",    "shortconv.conv",
+					    "altup",         "laurel",
 					    "attn_rel_b",    "per_layer_model_proj" };
 
 	if (n_dims < 2 || !str_ends(name, STR("weight")))
@@ -70,20 +75,24 @@ static uint32_t layer_of(struct str name)
 	return n;
 }
 
-/* The layers of a mix that get more bits: the first and last eighth, and each third of the others. */
+/* The layers of a mix that get more bits: the first and last eighth, and each third of the
+ * others. */
 static bool more_bits(uint32_t i, uint32_t n)
 {
 	return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2;
 }
 
 /* The choice by name, as llama_tensor_get_type_impl() of ggml-org/llama.cpp src/llama-quant.cpp. */
-static uint32_t type_by_name(const struct pack_kind *k, const struct pack_model *m, struct str name, int64_t ne0)
+static uint32_t type_by_name(const struct pack_kind *k, const struct pack_model *m, struct str name,
+			     int64_t ne0)
 {
 	uint32_t i = layer_of(name), n = m->n_layer;
 
 	if (str_is(name, "output.weight") || (m->tied && str_is(name, "token_embd.weight")))
-		return k->type == GGUF_Q8_0 || ne0 % gguf_type_info(k->type)->block ? GGUF_Q8_0 : GGUF_Q6_K;
-	if (has(name, "attn_v.weight") || has(name, "attn_kv_b.weight") || has(name, "attn_qkv.weight")) {
+		return k->type == GGUF_Q8_0 || ne0 % gguf_type_info(k->type)->block ? GGUF_Q8_0
+										    : GGUF_Q6_K;
+	if (has(name, "attn_v.weight") || has(name, "attn_kv_b.weight") ||
+	    has(name, "attn_qkv.weight")) {
 		if (m->n_expert == 8)
 			return GGUF_Q8_0;
 		if (k->more_bits == 2 && more_bits(i, n))
@@ -118,7 +127,8 @@ static uint32_t fallback(uint32_t type)
 	}
 }
 
-uint32_t pack_type(const struct pack_kind *k, const struct pack_model *m, struct str name, int64_t ne0)
+uint32_t pack_type(const struct pack_kind *k, const struct pack_model *m, struct str name,
+		   int64_t ne0)
 {
 	uint32_t t = k->type;
 
@@ -130,7 +140,7 @@ uint32_t pack_type(const struct pack_kind *k, const struct pack_model *m, struct
 	return t;
 }
 
-/* ---- the stream ------------------------------------------------------------------------------ */
+/* ---- the stream -------------------------------------------------------------------------- */
 
 #define SLAB ((size_t)8 << 20) /* bytes of output worked on at once */
 
@@ -141,11 +151,12 @@ struct slab {
 	size_t src_row, out_row;   /* bytes */
 	float **scratch;           /* [workers][ne0] */
 	uint8_t **raw;             /* [workers][src_row] for rows that lie unaligned */
-	enum { GOOD, NOT_FINITE, TOO_LARGE } *bad; /* [workers] */
+	enum { GOOD, NOT_FINITE, TOO_LARGE } * bad; /* [workers] */
 };
 
 /* n values of any type to f32. p may lie unaligned; raw is room for the row. */
-static void load_row(float *out, const uint8_t *p, uint32_t type, int64_t n, uint8_t *raw, size_t bytes)
+static void load_row(float *out, const uint8_t *p, uint32_t type, int64_t n, uint8_t *raw,
+		     size_t bytes)
 {
 	switch (type) {
 	case GGUF_F32:
@@ -195,14 +206,15 @@ static void convert_rows(void *arg, unsigned worker, size_t i)
 	const struct slab *s = arg;
 	const struct pack_item *it = s->item;
 	float *x = s->scratch[worker];
-	int64_t from = (int64_t)i * s->task, to = from + s->task < s->rows ? from + s->task : s->rows;
+	int64_t from = (int64_t)i * s->task,
+		to = from + s->task < s->rows ? from + s->task : s->rows;
 
 	for (int64_t r = from; r < to; r++) {
 		int64_t at = it->n_dims > 1 ? source_row(it, s->first + r) : 0;
 		uint8_t *out = s->out + (size_t)r * s->out_row;
 
-		load_row(x, it->src.data + (size_t)at * s->src_row, it->src.type, it->ne[0], s->raw[worker],
-			 s->src_row);
+		load_row(x, it->src.data + (size_t)at * s->src_row, it->src.type, it->ne[0],
+			 s->raw[worker], s->src_row);
 		if (it->n_dims == 1 && it->heads)
 			permute_row(x, x + it->ne[0], it->ne[0], it->heads);
 		for (int64_t k = 0; it->add != 0 && k < it->ne[0]; k++)
@@ -219,7 +231,8 @@ static void convert_rows(void *arg, unsigned worker, size_t i)
 	}
 }
 
-static int write_item(struct gguf_writer *w, struct slab *s, unsigned workers, struct os_pool *pool, struct err *e)
+static int write_item(struct gguf_writer *w, struct slab *s, unsigned workers, struct os_pool *pool,
+		      struct err *e)
 {
 	const struct pack_item *it = s->item;
 	int64_t rows = it->ne[1] * it->ne[2] * it->ne[3];
@@ -233,9 +246,10 @@ static int write_item(struct gguf_writer *w, struct slab *s, unsigned workers, s
 		os_pool_run(pool, convert_rows, s, (size_t)((s->rows + s->task - 1) / s->task));
 		for (unsigned i = 0; i < workers; i++)
 			if (s->bad[i])
-				return err_set(e, ERR_OPEN, "tensor %s holds values that %s", it->name,
-					       s->bad[i] == TOO_LARGE ? "do not fit F16; use bf16 or f32"
-								      : "are not finite");
+				return err_set(
+					e, ERR_OPEN, "tensor %s holds values that %s", it->name,
+					s->bad[i] == TOO_LARGE ? "do not fit F16; use bf16 or f32"
+							       : "are not finite");
 		if (gguf_write_data(w, s->out, s->out_row * (size_t)s->rows, e))
 			return -1;
 		if (os_stop_signal()) {
@@ -255,12 +269,14 @@ static size_t row_bytes(uint32_t type, int64_t ne0)
 }
 
 /* Room for the largest item. */
-static int slab_init(struct slab *s, const struct pack_item *items, size_t n, unsigned workers, struct err *e)
+static int slab_init(struct slab *s, const struct pack_item *items, size_t n, unsigned workers,
+		     struct err *e)
 {
 	size_t cols = 1, src = 1, out = SLAB;
 
 	for (size_t i = 0; i < n; i++) {
-		size_t b = row_bytes(items[i].src.type, items[i].ne[0]), o = row_bytes(items[i].type, items[i].ne[0]);
+		size_t b = row_bytes(items[i].src.type, items[i].ne[0]),
+		       o = row_bytes(items[i].type, items[i].ne[0]);
 
 		cols = (size_t)items[i].ne[0] > cols ? (size_t)items[i].ne[0] : cols;
 		src = b > src ? b : src;
@@ -304,15 +320,16 @@ static int can_read(const struct pack_item *it, struct err *e)
 		       gguf_type_info(it->src.type)->name);
 }
 
-int pack_write(struct gguf_writer *w, const struct pack_item *items, size_t n, struct os_pool *pool, struct err *e)
+int pack_write(struct gguf_writer *w, const struct pack_item *items, size_t n, struct os_pool *pool,
+	       struct err *e)
 {
 	struct slab s = { 0 };
 	unsigned workers = os_pool_size(pool);
 	int r = 0;
 
 	for (size_t i = 0; i < n && !r; i++)
-		r = can_read(&items[i], e) ||
-		    gguf_put_tensor(w, items[i].name, items[i].type, items[i].n_dims, items[i].ne, e);
+		r = can_read(&items[i], e) || gguf_put_tensor(w, items[i].name, items[i].type,
+							      items[i].n_dims, items[i].ne, e);
 	if (!r)
 		r = slab_init(&s, items, n, workers, e);
 	for (size_t i = 0; i < n && !r; i++) {

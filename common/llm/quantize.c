@@ -3,26 +3,30 @@
 #include "llm/pack_impl.h"
 #include "base/banned.h"
 
-/* May tensor t become `type`? Quantizing what is quantized loses twice; only Q8_0 is near enough to the original. */
+/* May tensor t become `type`? Quantizing what is quantized loses twice; only Q8_0 is near enough to
+ * the original. */
 static int check_source(const struct gguf_tensor *t, uint32_t type, struct err *e)
 {
 	const struct gguf_type_info *from = gguf_type_info(t->type), *to = gguf_type_info(type);
 
 	if (from->block == 1 || to->block == 1 || t->type == GGUF_Q8_0 || t->type == type)
 		return 0;
-	return err_set(e, ERR_UNSUPPORTED,
-		       "tensor %.*s is %s already; quantize from the model's F32, F16, BF16 or Q8_0 file",
-		       (int)t->name.n, t->name.p, from->name);
+	return err_set(
+		e, ERR_UNSUPPORTED,
+		"tensor %.*s is %s already; quantize from the model's F32, F16, BF16 or Q8_0 file",
+		(int)t->name.n, t->name.p, from->name);
 }
 
-static int copy_keys(struct gguf_writer *w, const struct gguf *g, const struct pack_kind *k, struct err *e)
+static int copy_keys(struct gguf_writer *w, const struct gguf *g, const struct pack_kind *k,
+		     struct err *e)
 {
 	bool typed = false;
 
 	for (size_t i = 0; i < gguf_n_keys(g); i++) {
 		const struct gguf_key *key = gguf_key_at(g, i);
 
-		if (str_starts(key->name, STR("split.")) || str_is(key->name, "general.quantization_version"))
+		if (str_starts(key->name, STR("split.")) ||
+		    str_is(key->name, "general.quantization_version"))
 			continue;
 		if (str_is(key->name, "general.file_type")) {
 			typed = true;
@@ -46,8 +50,8 @@ static uint32_t arch_u32(const struct gguf *g, const char *suffix)
 	return gguf_u32_or(g, key, 0);
 }
 
-static int plan(struct pack_item *items, struct arena *a, const struct gguf *g, const struct pack_kind *k,
-		struct err *e)
+static int plan(struct pack_item *items, struct arena *a, const struct gguf *g,
+		const struct pack_kind *k, struct err *e)
 {
 	struct pack_model m = { .tied = !gguf_find_tensor(g, "output.weight"),
 				.n_layer = arch_u32(g, "block_count"),
@@ -59,7 +63,9 @@ static int plan(struct pack_item *items, struct arena *a, const struct gguf *g, 
 
 		if (!name.p)
 			return err_nomem(e);
-		items[i] = (struct pack_item){ .name = name.p, .type = t->type, .n_dims = t->n_dims, .src = *t };
+		items[i] = (struct pack_item){
+			.name = name.p, .type = t->type, .n_dims = t->n_dims, .src = *t
+		};
 		memcpy(items[i].ne, t->ne, sizeof t->ne);
 		if (!pack_is_weight(name, t->n_dims))
 			continue;
@@ -70,7 +76,8 @@ static int plan(struct pack_item *items, struct arena *a, const struct gguf *g, 
 	return 0;
 }
 
-int llm_quantize(const char *in_path, const char *out_path, const char *type, struct os_pool *pool, struct err *e)
+int llm_quantize(const char *in_path, const char *out_path, const char *type, struct os_pool *pool,
+		 struct err *e)
 {
 	const struct pack_kind *k;
 	struct gguf *g = NULL;

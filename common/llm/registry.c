@@ -1,6 +1,7 @@
 /*
- * registry: names to model files. Our own folders first, then what ollama, the Hugging Face cache and LM Studio hold, read
- * only and in place. Also the digests of model files, kept by the file's stamps.
+ * registry: names to model files. Our own folders first, then what ollama, the Hugging Face cache
+ * and LM Studio hold, read only and in place. Also the digests of model files, kept by the file's
+ * stamps.
  */
 #include "config.h"
 #include "llm/llm.h"
@@ -18,7 +19,7 @@
 static const char *const role_env[] = { "LLMU_MODEL_GENERATE", "LLMU_MODEL_EMBED" };
 static const char *const role_word[] = { "generate", "embed" };
 
-/* ---- what is there --------------------------------------------------------------------------- */
+/* ---- what is there ----------------------------------------------------------------------- */
 
 struct scan {
 	struct arena *a;
@@ -62,7 +63,8 @@ static int push(struct scan *s, struct llm_entry x, struct err *e)
 	return 0;
 }
 
-/* "X-00001-of-00003.gguf": the length of X and the count; false for a file that is no part of a split. */
+/* "X-00001-of-00003.gguf": the length of X and the count; false for a file that is no part of a
+ * split. */
 static bool split_name(size_t *stem, uint64_t *no, uint64_t *count, struct str file)
 {
 	const char *p;
@@ -70,7 +72,8 @@ static bool split_name(size_t *stem, uint64_t *no, uint64_t *count, struct str f
 	if (file.n < 20 || !str_ends(file, STR(".gguf")))
 		return false;
 	p = file.p + file.n - 20; /* "-00001-of-00003.gguf" */
-	if (p[0] != '-' || memcmp(p + 6, "-of-", 4) || num_u64(no, (struct str){ p + 1, 5 }, 1, 99999, NULL) ||
+	if (p[0] != '-' || memcmp(p + 6, "-of-", 4) ||
+	    num_u64(no, (struct str){ p + 1, 5 }, 1, 99999, NULL) ||
 	    num_u64(count, (struct str){ p + 10, 5 }, 1, 99999, NULL))
 		return false;
 	*stem = file.n - 20;
@@ -78,8 +81,8 @@ static bool split_name(size_t *stem, uint64_t *no, uint64_t *count, struct str f
 }
 
 /* One GGUF file of a folder, `file` being the last part of its path. */
-static int add_gguf(struct scan *s, const char *path, struct str file, const struct stat *st, const char *source,
-		    struct err *e)
+static int add_gguf(struct scan *s, const char *path, struct str file, const struct stat *st,
+		    const char *source, struct err *e)
 {
 	struct llm_entry x = { .source = source, .bytes = (uint64_t)st->st_size };
 	uint64_t id[2] = { (uint64_t)st->st_dev, (uint64_t)st->st_ino }, *at, no, count;
@@ -148,9 +151,10 @@ static void names_free(struct dirent **names, int n)
 	free(names);
 }
 
-/* All GGUF files below path, at most `depth` folders deep; `prefix`: only names that begin so, at this level. */
-static int walk(struct scan *s, const char *path, unsigned depth, const char *prefix, const char *source,
-		struct err *e)
+/* All GGUF files below path, at most `depth` folders deep; `prefix`: only names that begin so, at
+ * this level. */
+static int walk(struct scan *s, const char *path, unsigned depth, const char *prefix,
+		const char *source, struct err *e)
 {
 	struct dirent **names;
 	int n = names_in(&names, s, path), r = 0;
@@ -178,7 +182,7 @@ static int walk(struct scan *s, const char *path, unsigned depth, const char *pr
 	return r;
 }
 
-/* ---- ollama ---------------------------------------------------------------------------------- */
+/* ---- ollama ------------------------------------------------------------------------------ */
 
 static bool is_hex(const char *p, size_t n)
 {
@@ -197,15 +201,17 @@ static bool ollama_blob(struct buf *blob, const char *root, const char *manifest
 	bool found = false;
 
 	buf_init(&text, MAX_MANIFEST);
-	if (!os_read_file(&text, manifest, MAX_MANIFEST, NULL) && !json_parse(&doc, buf_str(&text), NULL)) {
+	if (!os_read_file(&text, manifest, MAX_MANIFEST, NULL) &&
+	    !json_parse(&doc, buf_str(&text), NULL)) {
 		it = json_iter(json_get(doc, "layers"));
 		while (!found && json_next(&layer, &it)) {
 			struct str type, digest;
 
 			if (json_str(&type, json_get(layer, "mediaType"), a, NULL) ||
 			    !str_is(type, "application/vnd.ollama.image.model") ||
-			    json_str(&digest, json_get(layer, "digest"), a, NULL) || digest.n != 71 ||
-			    !str_starts(digest, STR("sha256:")) || !is_hex(digest.p + 7, 64))
+			    json_str(&digest, json_get(layer, "digest"), a, NULL) ||
+			    digest.n != 71 || !str_starts(digest, STR("sha256:")) ||
+			    !is_hex(digest.p + 7, 64))
 				continue;
 			buf_reset(blob);
 			buf_addf(blob, "%s/blobs/sha256-%.64s", root, digest.p + 7);
@@ -217,8 +223,8 @@ static bool ollama_blob(struct buf *blob, const char *root, const char *manifest
 }
 
 /* A manifest is manifests/REGISTRY/NAMESPACE/MODEL/TAG; `model` is the folder it lies in. */
-static int add_ollama(struct scan *s, const char *root, const char *manifest, const char *model, const char *tag,
-		      struct err *e)
+static int add_ollama(struct scan *s, const char *root, const char *manifest, const char *model,
+		      const char *tag, struct err *e)
 {
 	struct buf b;
 	struct llm_entry x = { .source = "ollama" };
@@ -238,8 +244,8 @@ static int add_ollama(struct scan *s, const char *root, const char *manifest, co
 	return r;
 }
 
-static int walk_ollama(struct scan *s, const char *root, const char *path, const char *model, unsigned depth,
-		       struct err *e)
+static int walk_ollama(struct scan *s, const char *root, const char *path, const char *model,
+		       unsigned depth, struct err *e)
 {
 	struct dirent **names;
 	int n = names_in(&names, s, path), r = 0;
@@ -263,7 +269,7 @@ static int walk_ollama(struct scan *s, const char *root, const char *path, const
 	return r;
 }
 
-/* ---- all places ------------------------------------------------------------------------------ */
+/* ---- all places -------------------------------------------------------------------------- */
 
 /* Folders of our own: the user's, then the installation's. */
 static int own_dir(struct buf *out, int i, struct err *e)
@@ -303,7 +309,8 @@ static int scan_all(struct scan *s, struct err *e)
 		if (!own_dir(&b, i, NULL) && walk(s, b.p, 2, NULL, "llm-utils", e))
 			goto out;
 	for (int i = 0; i < 2; i++) {
-		bool there = i ? place(&b, NULL, "", NULL) : place(&b, "OLLAMA_MODELS", "", ".ollama/models");
+		bool there = i ? place(&b, NULL, "", NULL)
+			       : place(&b, "OLLAMA_MODELS", "", ".ollama/models");
 
 		if (i) { /* where its service keeps them */
 			buf_addz(&b, "/usr/share/ollama/.ollama/models");
@@ -314,7 +321,8 @@ static int scan_all(struct scan *s, struct err *e)
 		if (there && !buf_check(&m, NULL) && walk_ollama(s, b.p, m.p, "", 3, e))
 			goto out;
 	}
-	if ((place(&b, "HF_HUB_CACHE", "", NULL) || place(&b, "HF_HOME", "/hub", ".cache/huggingface/hub")) &&
+	if ((place(&b, "HF_HUB_CACHE", "", NULL) ||
+	     place(&b, "HF_HOME", "/hub", ".cache/huggingface/hub")) &&
 	    walk(s, b.p, 4, "models--", "huggingface", e))
 		goto out;
 	if (place(&b, NULL, "", ".lmstudio/models") && walk(s, b.p, 3, NULL, "lmstudio", e))
@@ -361,7 +369,7 @@ int llm_list(struct llm_entry **out, size_t *n, struct arena *a, struct err *e)
 	return *out ? 0 : err_nomem(e);
 }
 
-/* ---- finding --------------------------------------------------------------------------------- */
+/* ---- finding ----------------------------------------------------------------------------- */
 
 /* `what` was not found: say what is there and how to get a model. */
 static int not_found(const struct scan *s, const char *what, struct err *e)
@@ -389,8 +397,8 @@ static bool matches(const struct llm_entry *x, struct str name)
 {
 	struct str n = str_of(x->name);
 
-	return str_eq(n, name) || (!strcmp(x->source, "ollama") && n.n == name.n + 7 && str_starts(n, name) &&
-				   str_ends(n, STR(":latest")));
+	return str_eq(n, name) || (!strcmp(x->source, "ollama") && n.n == name.n + 7 &&
+				   str_starts(n, name) && str_ends(n, STR(":latest")));
 }
 
 static int find_listed(struct buf *path, const char *name, const char *what, struct err *e)
@@ -438,7 +446,8 @@ static int find_name(struct buf *path, const char *name, struct err *e)
 	return find_listed(path, name, what, e);
 }
 
-/* "models"."generate" or "embed" of the config file into *name, which stays empty where there is none. */
+/* "models"."generate" or "embed" of the config file into *name, which stays empty where there is
+ * none. */
 static int config_name(struct buf *name, struct buf *file, enum llm_role role, struct err *e)
 {
 	struct buf text;
@@ -468,14 +477,16 @@ static int config_name(struct buf *name, struct buf *file, enum llm_role role, s
 		if (v.type == JSON_STRING && !json_str(&s, v, &a, e))
 			buf_adds(name, s);
 		else if (v.type != JSON_NONE && v.type != JSON_NULL)
-			r = err_set(e, ERR_OPEN, "%s: models.%s must be a string", file->p, role_word[role]);
+			r = err_set(e, ERR_OPEN, "%s: models.%s must be a string", file->p,
+				    role_word[role]);
 	}
 	arena_release(&a);
 	buf_release(&text);
 	return r ? r : buf_check(name, e);
 }
 
-/* The link default-generate.gguf or default-embed.gguf in one of our folders, followed. False: there is none. */
+/* The link default-generate.gguf or default-embed.gguf in one of our folders, followed. False:
+ * there is none. */
 static bool find_link(struct buf *path, enum llm_role role)
 {
 	for (int i = 0; i < 2; i++) {
@@ -523,7 +534,9 @@ int llm_find(struct buf *path, struct buf *how, const char *name, enum llm_role 
 		buf_addz(&from, "the installed default");
 		r = 0;
 	} else {
-		r = find_listed(path, NULL, role == LLM_EMBED ? "no model for embeddings is set" : "no model is set",
+		r = find_listed(path, NULL,
+				role == LLM_EMBED ? "no model for embeddings is set"
+						  : "no model is set",
 				e);
 	}
 	if (!r && how) {
@@ -536,7 +549,7 @@ out:
 	return r;
 }
 
-/* ---- digests --------------------------------------------------------------------------------- */
+/* ---- digests ----------------------------------------------------------------------------- */
 
 /* A file's stamps as the head of its cached line: another size or time is another file. */
 static void stamp_line(struct buf *b, const struct os_map *m)
@@ -567,11 +580,13 @@ static bool cache_get(uint8_t out[HASH_SHA256_LEN], const struct os_map *m)
 	buf_init(&path, MAX_PATH);
 	buf_init(&line, 4096);
 	buf_init(&want, 4096);
-	if (!cache_path(&path, m, false) && !access(path.p, R_OK) && !os_read_file(&line, path.p, 4096, NULL)) {
+	if (!cache_path(&path, m, false) && !access(path.p, R_OK) &&
+	    !os_read_file(&line, path.p, 4096, NULL)) {
 		stamp_line(&want, m);
 		if (!buf_check(&want, NULL) && line.n == want.n + HASH_HEX_LEN + 10 &&
 		    !memcmp(line.p, want.p, want.n)) {
-			snprintf(crc, sizeof crc, " %08x\n", hash_crc32c(0, line.p, want.n + HASH_HEX_LEN));
+			snprintf(crc, sizeof crc, " %08x\n",
+				 hash_crc32c(0, line.p, want.n + HASH_HEX_LEN));
 			good = !memcmp(line.p + want.n + HASH_HEX_LEN, crc, 10);
 		}
 	}
@@ -590,8 +605,8 @@ static bool cache_get(uint8_t out[HASH_SHA256_LEN], const struct os_map *m)
 	return good;
 }
 
-/* Best effort: a cache that cannot be written costs only time. A file whose last change is so fresh that another one
- * could leave the same stamps, or that changed while it was read, is not kept. */
+/* Best effort: a cache that cannot be written costs only time. A file whose last change is so fresh
+ * that another one could leave the same stamps, or that changed while it was read, is not kept. */
 static void cache_put(const struct os_map *m, const uint8_t digest[HASH_SHA256_LEN])
 {
 	int64_t last = m->mtime_ns > m->ctime_ns ? m->mtime_ns : m->ctime_ns;
@@ -601,10 +616,11 @@ static void cache_put(const struct os_map *m, const uint8_t digest[HASH_SHA256_L
 	char hex[HASH_HEX_LEN + 1];
 	bool same;
 
-	if (m->ino == 0 || last / 1000000000 + 2 > time_unix_s() || os_map_open(&now, m->path, NULL))
+	if (m->ino == 0 || last / 1000000000 + 2 > time_unix_s() ||
+	    os_map_open(&now, m->path, NULL))
 		return;
-	same = now.dev == m->dev && now.ino == m->ino && now.n == m->n && now.mtime_ns == m->mtime_ns &&
-	       now.ctime_ns == m->ctime_ns;
+	same = now.dev == m->dev && now.ino == m->ino && now.n == m->n &&
+	       now.mtime_ns == m->mtime_ns && now.ctime_ns == m->ctime_ns;
 	os_map_close(&now);
 	buf_init(&path, MAX_PATH);
 	buf_init(&line, 4096);

@@ -48,7 +48,8 @@ static int model(const char *name, uint32_t v, struct err *e)
 	if (gguf_writer_new(&w, in(name), e))
 		return -1;
 	if (gguf_put_str(w, "general.architecture", STR("t"), e) || gguf_put_u32(w, "v", v, e) ||
-	    gguf_put_tensor(w, "a", GGUF_F32, 1, (int64_t[]){ 1 }, e) || gguf_write_data(w, &x, sizeof x, e)) {
+	    gguf_put_tensor(w, "a", GGUF_F32, 1, (int64_t[]){ 1 }, e) ||
+	    gguf_write_data(w, &x, sizeof x, e)) {
 		gguf_writer_abort(w);
 		return -1;
 	}
@@ -58,11 +59,13 @@ static int model(const char *name, uint32_t v, struct err *e)
 static bool found(const char *name, enum llm_role role, const char *file, const char *by)
 {
 	struct err e = { 0 };
-	bool good = !llm_find(&path, &how, name, role, &e) && str_ends(buf_str(&path), str_of(file)) &&
+	bool good = !llm_find(&path, &how, name, role, &e) &&
+		    str_ends(buf_str(&path), str_of(file)) &&
 		    str_find(buf_str(&how), str_of(by), 0) < how.n + (*by == 0);
 
 	if (!good)
-		printf("# %s | path %s | how %s\n", e.text, path.p ? path.p : "", how.p ? how.p : "");
+		printf("# %s | path %s | how %s\n", e.text, path.p ? path.p : "",
+		       how.p ? how.p : "");
 	return good;
 }
 
@@ -73,36 +76,48 @@ static void test_find(void)
 	OK(llm_find(&path, &how, NULL, LLM_GENERATE, &e) && e.code == ERR_MODEL_NOT_FOUND &&
 		   strstr(e.text, "fetch-models") && strstr(e.text, "-m FILE.gguf"),
 	   "no model at all: how to get one");
-	OK(llm_find(&path, &how, "some", LLM_GENERATE, &e) && strstr(e.text, "\"some\""), "an unknown name is named");
-	OK(!model("data/llm-utils/models/alpha.gguf", 1, &e) && !model("data/llm-utils/models/beta.gguf", 2, &e) &&
+	OK(llm_find(&path, &how, "some", LLM_GENERATE, &e) && strstr(e.text, "\"some\""),
+	   "an unknown name is named");
+	OK(!model("data/llm-utils/models/alpha.gguf", 1, &e) &&
+		   !model("data/llm-utils/models/beta.gguf", 2, &e) &&
 		   !model("other/file.gguf", 3, &e),
 	   "models are written (%s)", e.text);
 	OK(found("alpha", LLM_GENERATE, "/models/alpha.gguf", ""), "a name of the user's folder");
 	OK(found(in("other/file.gguf"), LLM_GENERATE, "/other/file.gguf", ""), "a path is a file");
 	OK(llm_find(&path, &how, "alpha.gguf", LLM_GENERATE, &e) && e.code == ERR_MODEL_NOT_FOUND &&
-		   strstr(e.text, "alpha.gguf: No such file") && strstr(e.text, "found 2: alpha, beta"),
+		   strstr(e.text, "alpha.gguf: No such file") &&
+		   strstr(e.text, "found 2: alpha, beta"),
 	   "a file that is not there, and what is");
-	OK(llm_find(&path, &how, "gamma", LLM_GENERATE, &e) && strstr(e.text, "found 2: alpha, beta"),
+	OK(llm_find(&path, &how, "gamma", LLM_GENERATE, &e) &&
+		   strstr(e.text, "found 2: alpha, beta"),
 	   "an unknown name, and what is there");
 	OK(llm_find(&path, &how, NULL, LLM_EMBED, &e) && strstr(e.text, "no model for embeddings"),
 	   "models but no default");
 	if (symlink("alpha.gguf", in("data/llm-utils/models/default-generate.gguf")))
 		printf("# symlink failed\n");
-	OK(found(NULL, LLM_GENERATE, "/models/alpha.gguf", "installed default"), "the default is followed to its file");
-	put("config/llm-utils/config.json", "{\"models\":{\"generate\":\"beta\"}}", strlen("{\"models\":{\"generate\":\"beta\"}}"));
-	OK(found(NULL, LLM_GENERATE, "/models/beta.gguf", "config.json"), "the config file goes first");
+	OK(found(NULL, LLM_GENERATE, "/models/alpha.gguf", "installed default"),
+	   "the default is followed to its file");
+	put("config/llm-utils/config.json", "{\"models\":{\"generate\":\"beta\"}}",
+	    strlen("{\"models\":{\"generate\":\"beta\"}}"));
+	OK(found(NULL, LLM_GENERATE, "/models/beta.gguf", "config.json"),
+	   "the config file goes first");
 	setenv("LLMU_MODEL_GENERATE", "alpha", 1);
-	OK(found(NULL, LLM_GENERATE, "/models/alpha.gguf", "LLMU_MODEL_GENERATE"), "the environment before it");
+	OK(found(NULL, LLM_GENERATE, "/models/alpha.gguf", "LLMU_MODEL_GENERATE"),
+	   "the environment before it");
 	OK(found("beta", LLM_GENERATE, "/models/beta.gguf", ""), "and a name given before all");
 	setenv("LLMU_MODEL_GENERATE", "nix", 1);
-	OK(llm_find(&path, &how, NULL, LLM_GENERATE, &e) && strstr(e.text, "LLMU_MODEL_GENERATE: no model is named"),
+	OK(llm_find(&path, &how, NULL, LLM_GENERATE, &e) &&
+		   strstr(e.text, "LLMU_MODEL_GENERATE: no model is named"),
 	   "a bad name says where it came from");
 	unsetenv("LLMU_MODEL_GENERATE");
-	put("config/llm-utils/config.json", "{\"models\":{\"generate\":7}}", strlen("{\"models\":{\"generate\":7}}"));
-	OK(llm_find(&path, &how, NULL, LLM_GENERATE, &e) && e.code == ERR_OPEN && strstr(e.text, "must be a string"),
+	put("config/llm-utils/config.json", "{\"models\":{\"generate\":7}}",
+	    strlen("{\"models\":{\"generate\":7}}"));
+	OK(llm_find(&path, &how, NULL, LLM_GENERATE, &e) && e.code == ERR_OPEN &&
+		   strstr(e.text, "must be a string"),
 	   "a config of the wrong type");
 	put("config/llm-utils/config.json", "{\"models\":", strlen("{\"models\":"));
-	OK(llm_find(&path, &how, NULL, LLM_GENERATE, &e) && e.code == ERR_OPEN && strstr(e.text, "config.json"),
+	OK(llm_find(&path, &how, NULL, LLM_GENERATE, &e) && e.code == ERR_OPEN &&
+		   strstr(e.text, "config.json"),
 	   "a config that is no JSON names the file");
 	unlink(in("config/llm-utils/config.json"));
 }
@@ -119,23 +134,28 @@ static const struct llm_entry *entry(const struct llm_entry *v, size_t n, const 
 
 static void test_others(void)
 {
-	static const char manifest[] = "{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.template\",\"digest\":"
-				       "\"sha256:" HEX64 "\"},{\"mediaType\":\"application/vnd.ollama.image.model\","
-				       "\"digest\":\"sha256:" HEX64 "\"}]}";
-	static const char evil[] = "{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\",\"digest\":"
-				   "\"sha256:../../../../../../../../../../../../../../../../../../../../../etc\"}]}";
+	static const char manifest[] =
+		"{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.template\",\"digest\":"
+		"\"sha256:" HEX64 "\"},{\"mediaType\":\"application/vnd.ollama.image.model\","
+		"\"digest\":\"sha256:" HEX64 "\"}]}";
+	static const char evil[] =
+		"{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\",\"digest\":"
+		"\"sha256:../../../../../../../../../../../../../../../../../../../../../etc\"}]}";
 	struct err e = { 0 };
 	struct arena a;
 	struct llm_entry *v;
 	size_t n;
 
 	arena_init(&a, 1 << 20);
-	put("home/.ollama/models/manifests/registry/library/tiny/latest", manifest, sizeof manifest - 1);
+	put("home/.ollama/models/manifests/registry/library/tiny/latest", manifest,
+	    sizeof manifest - 1);
 	put("home/.ollama/models/manifests/registry/library/tiny/evil", evil, sizeof evil - 1);
 	put("home/.ollama/models/manifests/registry/library/torn/latest", manifest, 40);
 	OK(!model("home/.ollama/models/blobs/sha256-" HEX64, 4, &e) &&
-		   !model("home/.cache/huggingface/hub/models--o--n/snapshots/r1/hf.Q4_0.gguf", 5, &e) &&
-		   !model("home/.cache/huggingface/hub/datasets--o--n/snapshots/r1/no.gguf", 5, &e) &&
+		   !model("home/.cache/huggingface/hub/models--o--n/snapshots/r1/hf.Q4_0.gguf", 5,
+			  &e) &&
+		   !model("home/.cache/huggingface/hub/datasets--o--n/snapshots/r1/no.gguf", 5,
+			  &e) &&
 		   !model("home/.lmstudio/models/own/name/lm.gguf", 6, &e) &&
 		   !model("home/.lmstudio/models/own/name/mmproj-lm.gguf", 6, &e) &&
 		   !model("home/.lmstudio/models/own/name/alpha.gguf", 6, &e) &&
@@ -144,20 +164,25 @@ static void test_others(void)
 	   "models of others are written (%s)", e.text);
 	OK(!llm_list(&v, &n, &a, &e) && n == 7, "the list has 7 entries (%zu)", n);
 	for (size_t i = 0; i < n; i++)
-		printf("# %s %s %s %llu\n", v[i].source, v[i].name, v[i].path, (unsigned long long)v[i].bytes);
-	OK(!strcmp(v[0].name, "alpha") && !strcmp(v[0].source, "llm-utils") && !strcmp(v[1].name, "beta"),
+		printf("# %s %s %s %llu\n", v[i].source, v[i].name, v[i].path,
+		       (unsigned long long)v[i].bytes);
+	OK(!strcmp(v[0].name, "alpha") && !strcmp(v[0].source, "llm-utils") &&
+		   !strcmp(v[1].name, "beta"),
 	   "our own first, by name");
 	OK(entry(v, n, "tiny:latest") && !strcmp(entry(v, n, "tiny:latest")->source, "ollama") &&
 		   !entry(v, n, "tiny:evil") && !entry(v, n, "torn:latest"),
 	   "ollama's by model and tag; bad manifests are passed over");
-	OK(entry(v, n, "hf.Q4_0") && !entry(v, n, "no") && !strcmp(entry(v, n, "hf.Q4_0")->source, "huggingface"),
+	OK(entry(v, n, "hf.Q4_0") && !entry(v, n, "no") &&
+		   !strcmp(entry(v, n, "hf.Q4_0")->source, "huggingface"),
 	   "the Hugging Face cache, models only");
-	OK(entry(v, n, "lm") && !entry(v, n, "mmproj-lm") && entry(v, n, "s") && !entry(v, n, "s-00002-of-00002") &&
+	OK(entry(v, n, "lm") && !entry(v, n, "mmproj-lm") && entry(v, n, "s") &&
+		   !entry(v, n, "s-00002-of-00002") &&
 		   entry(v, n, "s")->bytes == 2 * entry(v, n, "lm")->bytes,
 	   "LM Studio's; a split model counts once, whole");
 	OK(n && strstr(v[n - 3].path, "alpha.gguf") && !strcmp(v[n - 3].name, v[n - 3].path),
 	   "a name that is taken goes by its path");
-	OK(found("tiny", LLM_GENERATE, "blobs/sha256-" HEX64, "") && found("tiny:latest", LLM_GENERATE, HEX64, "") &&
+	OK(found("tiny", LLM_GENERATE, "blobs/sha256-" HEX64, "") &&
+		   found("tiny:latest", LLM_GENERATE, HEX64, "") &&
 		   found("hf.Q4_0", LLM_GENERATE, "hf.Q4_0.gguf", ""),
 	   "they are found by name");
 	arena_release(&a);

@@ -1,4 +1,5 @@
-/* verify: looks for damage in a model file that opened, for a header that is right says nothing about the gigabytes behind it. */
+/* verify: looks for damage in a model file that opened, for a header that is right says nothing
+ * about the gigabytes behind it. */
 #include "config.h"
 #include "llm/llm.h"
 #include "base/banned.h"
@@ -22,7 +23,7 @@ __attribute__((format(printf, 2, 3))) static void report(struct found *f, const 
 	f->say(f->arg, text);
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------ */
 
 #define CHUNK 8192 /* elements: a multiple of every block */
 
@@ -38,10 +39,12 @@ static void scan_chunks(void *arg, unsigned worker, size_t i)
 	const struct scan *s = arg;
 	const struct gguf_type_info *ti = gguf_type_info(s->t->type);
 
-	for (int64_t c = (int64_t)i * s->per_task; c < ((int64_t)i + 1) * s->per_task && c * CHUNK < s->n; c++) {
+	for (int64_t c = (int64_t)i * s->per_task;
+	     c < ((int64_t)i + 1) * s->per_task && c * CHUNK < s->n; c++) {
 		int64_t n = s->n - c * CHUNK < CHUNK ? s->n - c * CHUNK : CHUNK;
 
-		kern_dequant(s->x[worker], s->t->data + (size_t)(c * CHUNK / ti->block) * ti->bytes, s->t->type, n);
+		kern_dequant(s->x[worker], s->t->data + (size_t)(c * CHUNK / ti->block) * ti->bytes,
+			     s->t->type, n);
 		if (!kern_all_finite(s->x[worker], n))
 			s->bad[worker]++;
 	}
@@ -50,7 +53,8 @@ static void scan_chunks(void *arg, unsigned worker, size_t i)
 static int scan_tensors(struct found *f, const struct gguf *g, struct os_pool *pool, struct err *e)
 {
 	unsigned workers = os_pool_size(pool);
-	struct scan s = { .x = ckd_alloc(workers, sizeof *s.x), .bad = calloc(workers, sizeof *s.bad) };
+	struct scan s = { .x = ckd_alloc(workers, sizeof *s.x),
+			  .bad = calloc(workers, sizeof *s.bad) };
 
 	if (!s.x || !s.bad) {
 		free(s.x);
@@ -69,13 +73,16 @@ static int scan_tensors(struct found *f, const struct gguf *g, struct os_pool *p
 		chunks = (s.n + CHUNK - 1) / CHUNK;
 		s.per_task = 16;
 		memset(s.bad, 0, workers * sizeof *s.bad);
-		os_pool_run(pool, scan_chunks, &s, (size_t)((chunks + s.per_task - 1) / s.per_task));
+		os_pool_run(pool, scan_chunks, &s,
+			    (size_t)((chunks + s.per_task - 1) / s.per_task));
 		for (unsigned w = 0; w < workers; w++)
 			bad += s.bad[w];
 		if (bad)
-			report(f, "tensor %.*s (%s) holds values that are not finite, in %llu of %lld stretches of %d",
-			       (int)t->name.n, t->name.p, gguf_type_info(t->type)->name, (unsigned long long)bad,
-			       (long long)chunks, CHUNK);
+			report(f,
+			       "tensor %.*s (%s) holds values that are not finite, in %llu of %lld "
+			       "stretches of %d",
+			       (int)t->name.n, t->name.p, gguf_type_info(t->type)->name,
+			       (unsigned long long)bad, (long long)chunks, CHUNK);
 		if (os_stop_signal())
 			break;
 	}
@@ -90,7 +97,7 @@ static int scan_tensors(struct found *f, const struct gguf *g, struct os_pool *p
 	return 0;
 }
 
-/* ---- structure ------------------------------------------------------------------------------- */
+/* ---- structure --------------------------------------------------------------------------- */
 
 /* The last tensor's end, padded, is the end of each part. */
 static void check_ends(struct found *f, const struct gguf *g)
@@ -105,7 +112,8 @@ static void check_ends(struct found *f, const struct gguf *g)
 			if (t->data >= m->p && t->data < m->p + m->n && t->data + t->bytes > end)
 				end = t->data + t->bytes;
 		}
-		if (end > m->p && (size_t)(m->p + m->n - end) >= gguf_u32_or(g, "general.alignment", 32))
+		if (end > m->p &&
+		    (size_t)(m->p + m->n - end) >= gguf_u32_or(g, "general.alignment", 32))
 			report(f, "%s: %zu bytes behind the last tensor belong to nothing", m->path,
 			       (size_t)(m->p + m->n - end));
 	}
@@ -129,7 +137,7 @@ static void check_tokenizer(struct found *f, const struct gguf *g)
 	tok_close(t);
 }
 
-/* ---- digest ---------------------------------------------------------------------------------- */
+/* ---- digest ------------------------------------------------------------------------------ */
 
 /* 64 hex digits at s, to lower case. */
 static bool take_hex(char out[HASH_HEX_LEN + 1], struct str s)
@@ -161,7 +169,8 @@ static bool recorded(char out[HASH_HEX_LEN + 1], struct buf *where, const char *
 	}
 	buf_init(&text, 65536);
 	buf_addf(where, "%s.sha256", path);
-	if (!buf_check(where, NULL) && !access(where->p, F_OK) && !os_read_file(&text, where->p, 65536, NULL))
+	if (!buf_check(where, NULL) && !access(where->p, F_OK) &&
+	    !os_read_file(&text, where->p, 65536, NULL))
 		is = take_hex(out, str_trim(buf_str(&text)));
 	buf_release(&text);
 	return is;
@@ -187,8 +196,8 @@ static void check_digest(struct found *f, const struct gguf *g)
 	buf_release(&where);
 }
 
-int llm_verify(size_t *n_bad, const struct gguf *g, struct os_pool *pool, void (*say)(void *arg, const char *what), void *arg,
-	       struct err *e)
+int llm_verify(size_t *n_bad, const struct gguf *g, struct os_pool *pool,
+	       void (*say)(void *arg, const char *what), void *arg, struct err *e)
 {
 	struct found f = { .say = say, .arg = arg };
 	int r;

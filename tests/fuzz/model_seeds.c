@@ -1,4 +1,5 @@
-/* model_seeds DIR: writes the seeds of gguf_fuzz (DIR/gguf) and safet_fuzz (DIR/safet), a few hundred bytes each. */
+/* model_seeds DIR: writes the seeds of gguf_fuzz (DIR/gguf) and safet_fuzz (DIR/safet), a few
+ * hundred bytes each. */
 #include "config.h"
 #include "gguf/gguf.h"
 #include "base/banned.h"
@@ -15,13 +16,15 @@ static int seed_gguf(const char *path, unsigned which, struct err *e)
 		return -1;
 	r = gguf_put_str(w, "general.architecture", STR("llama"), e);
 	if (which & 1)
-		r = r || gguf_put_u32(w, "llama.block_count", 2, e) || gguf_put_f32(w, "llama.eps", 1e-5f, e) ||
-		    gguf_put_bool(w, "b", true, e) || gguf_put_array(w, "layers", GGUF_K_U32, layers, 3, e);
+		r = r || gguf_put_u32(w, "llama.block_count", 2, e) ||
+		    gguf_put_f32(w, "llama.eps", 1e-5f, e) || gguf_put_bool(w, "b", true, e) ||
+		    gguf_put_array(w, "layers", GGUF_K_U32, layers, 3, e);
 	if (which & 2)
 		r = r || gguf_put_strs(w, "tokenizer.ggml.tokens", words, 3, e) ||
 		    gguf_put_u32(w, "general.alignment", 64, e);
 	if (which & 4)
-		r = r || gguf_put_tensor(w, "token_embd.weight", GGUF_F32, 2, (int64_t[]){ 8, 2 }, e) ||
+		r = r ||
+		    gguf_put_tensor(w, "token_embd.weight", GGUF_F32, 2, (int64_t[]){ 8, 2 }, e) ||
 		    gguf_put_tensor(w, "blk.0.attn_q.weight", GGUF_Q4_0, 1, (int64_t[]){ 32 }, e) ||
 		    gguf_write_data(w, zeros, 64 + 18, e);
 	if (r) {
@@ -70,8 +73,10 @@ int main(int argc, char **argv)
 	if (!r) {
 		snprintf(path, sizeof path, "%s/safet/1", argv[1]);
 		r = seed_safet(path,
-			       "{\"__metadata__\":{\"format\":\"pt\"},\"a\":{\"dtype\":\"BF16\",\"shape\":[2,3],"
-			       "\"data_offsets\":[0,12]},\"b.\\u0062\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":"
+			       "{\"__metadata__\":{\"format\":\"pt\"},\"a\":{\"dtype\":\"BF16\","
+			       "\"shape\":[2,3],"
+			       "\"data_offsets\":[0,12]},\"b.\\u0062\":{\"dtype\":\"F32\","
+			       "\"shape\":[],\"data_offsets\":"
 			       "[12,16]}}",
 			       16, &e);
 	}

@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < safet_n_tensors(s); i++) {
 		const struct gguf_tensor *t = safet_tensor_at(s, i);
 
-		sum += (unsigned)t->data[0] + t->data[t->bytes - 1] + (unsigned char)t->name.p[t->name.n - 1];
+		sum += (unsigned)t->data[0] + t->data[t->bytes - 1] +
+		       (unsigned char)t->name.p[t->name.n - 1];
 	}
 	sink = sum + (safet_find(s, "a") ? 1 : 0);
 	safet_close(s);
