@@ -21,8 +21,8 @@ struct opts {
 	{ .kind = k, .letter = l, .name = nm, .arg = a, .help = hlp, .offset = offsetof(struct opts, m), \
 	  .given = CLI_NOT_KEPT, .min = lo, .max = hi, .verbs = vb }
 static const struct cli_opt options[] = {
-	ROW(CLI_K_LIST, 'M', "metric", "METRIC", metrics, 0, 0, "NAME[@K][:option=value,…]; repeatable", " score gate "),
-	ROW(CLI_K_STR, 0, "expected-field", "NAME", expected, 0, 0, "the member with the references", " score "),
+	ROW(CLI_K_LIST, 'M', "metric", "METRIC", metrics, 0, 0, "NAME[@K][:option=value,…]; repeatable", NULL),
+	ROW(CLI_K_STR, 0, "expected-field", "NAME", expected, 0, 0, "the member with the references", " score report "),
 	ROW(CLI_K_STR, 0, "qrels", "FILE", qrels, 0, 0, "judged documents, as of TREC", " score "),
 	ROW(CLI_K_STR, 0, "slice", "NAME", slice, 0, 0, "one report for each value of a member", " report "),
 	ROW(CLI_K_ENUM, 0, "ci", "auto|wilson|t|bootstrap|clopper-pearson", ci, 0, 0, "kind of interval [auto]", " report "),
@@ -193,9 +193,19 @@ static int run_score(struct cli *c, const struct opts *o, struct err *e)
 
 #define SLICES_MAX 1000
 
+/* Metrics of a whole corpus, for report -M. */
+struct corpus {
+	struct metric **metrics; /* [n] */
+	size_t n;
+	struct metric_fields fields;
+	struct metric_work *work;
+	int64_t (*sums)[METRIC_SUMS]; /* [SLICES_MAX * n] */
+	uint64_t *counted;            /* [SLICES_MAX * n] */
+};
 struct reading {
 	const char *slice;
 	bool ids;
+	struct corpus corpus;
 	struct metric_run **runs; /* [n]: one, or one a slice */
 	struct str *names;        /* [n] */
 	size_t n;
@@ -203,15 +213,17 @@ struct reading {
 	struct arena mem;
 };
 
-static struct metric_run *run_of(struct reading *rd, struct str name, struct err *e)
+/* The run of a slice, made when it is new; NULL with the error. */
+static struct metric_run *run_of(size_t *place, struct reading *rd, struct str name, struct err *e)
 {
 	uint64_t *slot;
 	bool is_new;
 
 	if (map_put(&slot, &is_new, &rd->index, name, e))
 		return NULL;
+	*place = is_new ? rd->n : *slot;
 	if (!is_new)
-		return rd->runs[*slot];
+		return rd->runs[*place];
 	if (rd->n == SLICES_MAX) {
 		err_set(e, ERR_USAGE, "--slice %s has more than %d values", rd->slice, SLICES_MAX);
 		return NULL;
@@ -227,12 +239,64 @@ static struct metric_run *run_of(struct reading *rd, struct str name, struct err
 	return rd->runs[rd->n++];
 }
 
+static int corpus_open(struct corpus *c, const struct opts *o, struct err *e)
+{
+	if (!o->metrics.n)
+		return 0;
+	c->metrics = calloc(o->metrics.n, sizeof(struct metric *));
+	c->sums = calloc(SLICES_MAX * o->metrics.n, sizeof *c->sums);
+	c->counted = calloc(SLICES_MAX * o->metrics.n, sizeof *c->counted);
+	if (!c->metrics || !c->sums || !c->counted)
+		return err_nomem(e);
+	c->fields = (struct metric_fields){ .output = o->io.field, .expected = o->expected,
+					    .needs = METRIC_OUTPUT | METRIC_REFS };
+	for (; c->n < o->metrics.n; c->n++) {
+		if (metric_open(&c->metrics[c->n], o->metrics.v[c->n], e))
+			return -1;
+		if (!metric_has_corpus(c->metrics[c->n])) {
+			cli_usage(e, "%s of a corpus is the mean of its scores: score first", metric_name(c->metrics[c->n]));
+			c->n++;
+			return -1;
+		}
+	}
+	return metric_work_new(&c->work, e);
+}
+
+static int corpus_add(struct corpus *c, size_t slice, struct record *r, struct err *e)
+{
+	struct metric_item item;
+
+	if (!c->n)
+		return 0;
+	if (metric_item_read(&item, record_json(r), record_id(r), &c->fields, record_arena(r), e))
+		return -1;
+	for (size_t i = 0; i < c->n; i++) {
+		bool counted;
+
+		if (metric_corpus_add(c->sums[slice * c->n + i], &counted, c->metrics[i], &item, c->work, e))
+			return -1;
+		c->counted[slice * c->n + i] += counted;
+	}
+	return 0;
+}
+
+static void corpus_release(struct corpus *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		metric_close(c->metrics[i]);
+	metric_work_free(c->work);
+	free(c->metrics);
+	free(c->sums);
+	free(c->counted);
+}
+
 static int read_record(struct record *r, void *arg, struct err *e)
 {
 	struct reading *rd = arg;
 	struct json_val v = { .type = JSON_NONE };
 	struct str name = { "", 0 };
 	struct metric_run *run;
+	size_t place = 0;
 
 	if (rd->slice)
 		v = json_path(record_json(r), str_of(rd->slice));
@@ -242,8 +306,10 @@ static int read_record(struct record *r, void *arg, struct err *e)
 	} else if (v.type != JSON_NONE) {
 		name = v.raw;
 	}
-	run = run_of(rd, name, e);
-	return run ? metric_run_add(run, record_json(r), record_id(r), e) : -1;
+	run = run_of(&place, rd, name, e);
+	if (!run || corpus_add(&rd->corpus, place, r, e))
+		return -1;
+	return metric_run_add(run, record_json(r), record_id(r), e);
 }
 
 /* Reads records and writes none. Records in error are counted in the first run (of all). */
@@ -252,6 +318,7 @@ static int read_all(struct reading *rd, struct cli *c, const struct opts *o, con
 {
 	struct record_opts in = o->io;
 	struct tally t = { 0 };
+	size_t first;
 
 	map_init(&rd->index, true);
 	arena_init(&rd->mem, (size_t)1 << 30);
@@ -264,7 +331,7 @@ static int read_all(struct reading *rd, struct cli *c, const struct opts *o, con
 	in.output = in.errors = "/dev/null";
 	in.sink = true;
 	in.jobs = 1;
-	if (!rd->slice && !run_of(rd, (struct str){ "", 0 }, e))
+	if (!rd->slice && !run_of(&first, rd, (struct str){ "", 0 }, e))
 		return -1;
 	if (record_map(&t, &in, "eval", STR(""), read_record, rd, e))
 		return -1;
@@ -280,6 +347,7 @@ static int read_all(struct reading *rd, struct cli *c, const struct opts *o, con
 
 static void reading_release(struct reading *rd)
 {
+	corpus_release(&rd->corpus);
 	for (size_t i = 0; i < rd->n; i++)
 		metric_run_free(rd->runs[i]);
 	free(rd->runs);
@@ -446,10 +514,28 @@ static void report_stat(struct sheet *sh, const struct metric_stat *s, const str
 	put_row(sh, cells + skip, sizeof cells / sizeof *cells - skip);
 }
 
-static int report_run(struct sheet *sh, const struct metric_run *run, const struct opts *o, struct str slice, struct err *e)
+static void report_corpus(struct sheet *sh, const struct corpus *c, size_t slice, const struct opts *o, struct str name)
 {
+	const double none = (double)NAN;
+
+	for (size_t i = 0; i < c->n; i++) {
+		size_t at = slice * c->n + i;
+		struct metric_stat s = { .name = metric_name(c->metrics[i]), .n = c->counted[at], .method = "corpus",
+					 .lo = none, .hi = none, .sd = none, .sum = none, .min = none, .max = none,
+					 .p50 = none, .p90 = none, .p95 = none, .p99 = none };
+
+		s.mean = s.n ? metric_corpus_score(c->sums[at], c->metrics[i]) : none;
+		report_stat(sh, &s, o, name);
+	}
+}
+
+static int report_run(struct sheet *sh, const struct reading *rd, size_t i_run, const struct opts *o, struct err *e)
+{
+	const struct metric_run *run = rd->runs[i_run];
+	struct str slice = rd->names[i_run];
 	struct metric_stat s;
 
+	report_corpus(sh, &rd->corpus, i_run, o, slice);
 	for (size_t i = 0; i < metric_run_columns(run); i++) {
 		if (metric_run_stat(&s, run, i, (enum metric_ci)o->ci, o->confidence, o->seed, e))
 			return -1;
@@ -470,9 +556,9 @@ static int run_report(struct cli *c, const struct opts *o, struct err *e)
 	int failed;
 
 	buf_init(&rows, BUF_MAX_TEXT);
-	failed = read_all(&rd, c, o, c->operands, c->n_operands, e);
+	failed = corpus_open(&rd.corpus, o, e) || read_all(&rd, c, o, c->operands, c->n_operands, e);
 	for (size_t i = 0; i < rd.n && !failed; i++)
-		failed = report_run(&sh, rd.runs[i], o, rd.names[i], e);
+		failed = report_run(&sh, &rd, i, o, e);
 	if (!failed && sh.n_rows < 2)
 		cli_warn(c, "no scores in %llu records: run llm-eval score first", (unsigned long long)c->tally.in);
 	if (!failed)

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stddef.h>
 
-static const struct metric_def *const tables[] = { metric_answer_defs, metric_squad_defs, metric_retrieval_defs,
-						   metric_ground_defs };
+static const struct metric_def *const tables[] = { metric_answer_defs, metric_squad_defs, metric_ngram_defs,
+						   metric_retrieval_defs, metric_ground_defs };
 
 /* ---- table --------------------------------------------------------------------------------------- */
 
@@ -76,6 +76,8 @@ static const struct option {
 	{ "tau", O_F64, offsetof(struct metric, tau), NULL },
 	{ "level", O_F64, offsetof(struct metric, level), NULL },
 	{ "ties", O_WORD, offsetof(struct metric, ties), "rank|docno" },
+	{ "tok", O_WORD, offsetof(struct metric, tok), "13a|none|char" },
+	{ "smooth", O_WORD, offsetof(struct metric, smooth), "exp|floor|add-k|none" },
 	{ "docs", O_FLAG, offsetof(struct metric, docs), NULL },
 };
 
@@ -313,7 +315,7 @@ int metric_work_new(struct metric_work **out, struct err *e)
 		buf_init(&w->text[i], BUF_MAX_TEXT);
 	w->match = pcre2_match_data_create(32, NULL);
 	w->limits = pcre2_match_context_create(NULL);
-	if (!w->match || !w->limits) {
+	if (!w->match || !w->limits || metric_ngrams_new(&w->ngrams, e)) {
 		metric_work_free(w);
 		*out = NULL;
 		return err_nomem(e);
@@ -332,6 +334,7 @@ void metric_work_free(struct metric_work *w)
 		buf_release(&w->text[i]);
 	for (size_t i = 0; i < sizeof w->array / sizeof *w->array; i++)
 		free(w->array[i].p);
+	metric_ngrams_free(w->ngrams);
 	pcre2_match_data_free(w->match);
 	pcre2_match_context_free(w->limits);
 	free(w);
@@ -376,17 +379,24 @@ static int extract(struct str *text, const struct metric *m, struct metric_work 
 	return 0;
 }
 
+/* Has the item all that the metric needs, but for an output that is null? */
+static bool has_needs(const struct metric *m, const struct metric_item *it)
+{
+	unsigned needs = metric_needs(m);
+
+	return !((needs & METRIC_REFS) && !it->n_refs) && !((needs & METRIC_HITS) && !it->has_hits) &&
+	       !((needs & METRIC_RELS) && !it->has_rels);
+}
+
 int metric_score(double *out, const struct metric *m, const struct metric_item *item, struct metric_work *w,
 		 struct err *e)
 {
-	unsigned needs = metric_needs(m);
 	struct metric_item it = *item;
 
 	*out = (double)NAN;
-	if (((needs & METRIC_REFS) && !it.n_refs) || ((needs & METRIC_HITS) && !it.has_hits) ||
-	    ((needs & METRIC_RELS) && !it.has_rels))
+	if (!has_needs(m, item))
 		return 0;
-	if ((needs & METRIC_OUTPUT) && !it.has_output) {
+	if ((metric_needs(m) & METRIC_OUTPUT) && !it.has_output) {
 		*out = 0;
 		return 0;
 	}
@@ -397,6 +407,29 @@ int metric_score(double *out, const struct metric *m, const struct metric_item *
 	if (m->negated)
 		*out = 1 - *out;
 	return 0;
+}
+
+bool metric_has_corpus(const struct metric *m)
+{
+	return m->def->stats != NULL;
+}
+
+int metric_corpus_add(int64_t sums[METRIC_SUMS], bool *counted, const struct metric *m, const struct metric_item *item,
+		      struct metric_work *w, struct err *e)
+{
+	struct metric_item it = *item;
+
+	*counted = has_needs(m, item);
+	if (!*counted)
+		return 0;
+	if (m->extract && it.has_output && extract(&it.output, m, w, e))
+		return err_wrap(e, "metric %s", m->name);
+	return m->def->stats(sums, m, &it, w, e) ? err_wrap(e, "metric %s", m->name) : 0;
+}
+
+double metric_corpus_score(const int64_t sums[METRIC_SUMS], const struct metric *m)
+{
+	return m->def->corpus(sums, m, false);
 }
 
 enum metric_verdict metric_verdict(const struct metric *m, double score)

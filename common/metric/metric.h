@@ -79,6 +79,18 @@ enum metric_verdict { METRIC_FAIL, METRIC_PASS, METRIC_OPEN };
 enum metric_verdict metric_verdict(const struct metric *m, double score);
 bool metric_has_rule(const struct metric *m);
 
+/* ---- corpora ------------------------------------------------------------------------------------ */
+
+/*
+ * BLEU and chrF of a corpus are no means of sentences: counts are summed (exactly, in any order or sharding), and the
+ * score is that of the sums. *counted is false for an item without references; a null output counts as an empty one.
+ */
+#define METRIC_SUMS 24
+bool metric_has_corpus(const struct metric *m);
+int metric_corpus_add(int64_t sums[METRIC_SUMS], bool *counted, const struct metric *m, const struct metric_item *item,
+		      struct metric_work *w, struct err *e);
+double metric_corpus_score(const int64_t sums[METRIC_SUMS], const struct metric *m);
+
 /* ---- items out of records ---------------------------------------------------------------------- */
 
 /* Judgements read from a file: "topic 0 document gain" a line (TREC qrels), topics being ids of records. */

@@ -5,11 +5,6 @@
 
 /* ---- exact match ------------------------------------------------------------------------------ */
 
-static bool is_punctuation(char c)
-{
-	return (c > 32 && c < '0') || (c > '9' && c < 'A') || (c > 'Z' && c < 'a') || (c > 'z' && c < 127);
-}
-
 /*
  * The options of `evaluate` 0.4.6's exact_match, in its order: patterns deleted, lower case, ASCII punctuation and ASCII
  * digits deleted. *out borrows s or w->text[0 + side].
@@ -50,7 +45,7 @@ static int em_normalise(struct str *out, const struct metric *m, struct str s, i
 	for (size_t i = 0; i < out->n; i++) {
 		char c = b->p[i];
 
-		if (!(m->ignore_punctuation && is_punctuation(c)) && !(m->ignore_numbers && c >= '0' && c <= '9'))
+		if (!(m->ignore_punctuation && metric_is_punctuation(c)) && !(m->ignore_numbers && c >= '0' && c <= '9'))
 			b->p[kept++] = c;
 	}
 	*out = (struct str){ b->p ? b->p : "", kept };
@@ -285,13 +280,14 @@ static int json(double *out, const struct metric *m, const struct metric_item *i
 }
 
 #define OUT_REFS (METRIC_OUTPUT | METRIC_REFS)
-#define PROMPTFOO(name, variant, help) \
-	{ { name, OUT_REFS, false, true, "value extract find", help }, contains, variant, "v1" }
+#define PROMPTFOO(name, how, help) \
+	{ .info = { name, OUT_REFS, false, true, "value extract find", help }, \
+	  .score = contains, .variant = how, .version = "v1" }
 const struct metric_def metric_answer_defs[] = {
-	{ { "em", OUT_REFS, false, true,
+	{ .info = { "em", OUT_REFS, false, true,
 	    "regexes_to_ignore ignore_case ignore_punctuation ignore_numbers extract find",
 	    "equal to a reference, byte for byte" },
-	  em, 0, "v1" },
+	  .score = em, .variant = 0, .version = "v1" },
 	PROMPTFOO("contains", CONTAINS, "a reference (or `value`) is in the answer"),
 	PROMPTFOO("icontains", CONTAINS | FOLD, "the same in lower case"),
 	PROMPTFOO("contains-any", CONTAINS, "any of the references is in the answer"),
@@ -300,17 +296,17 @@ const struct metric_def metric_answer_defs[] = {
 	PROMPTFOO("icontains-all", CONTAINS_ALL | FOLD, "the same in lower case"),
 	PROMPTFOO("starts-with", STARTS, "the answer begins with a reference"),
 	PROMPTFOO("ends-with", ENDS, "the answer ends with a reference"),
-	{ { "regex", METRIC_OUTPUT, false, true, "value extract find", "the pattern `value` (PCRE2) matches" },
-	  regex, 0, "v1" },
-	{ { "contains-json", METRIC_OUTPUT, false, true, "extract find", "an object or array of JSON is in the answer" },
-	  json, JSON_CONTAINS, "v1" },
-	{ { "json_valid", METRIC_OUTPUT, false, true, "extract find", "the answer is one JSON value" },
-	  json, JSON_VALID, "v1" },
-	{ { "json_equal", OUT_REFS, false, true, "extract find", "the answer is a reference, as JSON" },
-	  json, JSON_EQUAL, "v1" },
-	{ { "numeric", OUT_REFS, false, true, "atol rtol extract find", "the answer's number is the reference's" },
-	  numeric, NUMERIC, "v1" },
-	{ { "numeric_diff", OUT_REFS, false, false, "extract find", "1 - |a - b| / (|a| + |b|) of the numbers" },
-	  numeric, NUMERIC_DIFF, "v1" },
+	{ .info = { "regex", METRIC_OUTPUT, false, true, "value extract find", "the pattern `value` (PCRE2) matches" },
+	  .score = regex, .variant = 0, .version = "v1" },
+	{ .info = { "contains-json", METRIC_OUTPUT, false, true, "extract find", "an object or array of JSON is in the answer" },
+	  .score = json, .variant = JSON_CONTAINS, .version = "v1" },
+	{ .info = { "json_valid", METRIC_OUTPUT, false, true, "extract find", "the answer is one JSON value" },
+	  .score = json, .variant = JSON_VALID, .version = "v1" },
+	{ .info = { "json_equal", OUT_REFS, false, true, "extract find", "the answer is a reference, as JSON" },
+	  .score = json, .variant = JSON_EQUAL, .version = "v1" },
+	{ .info = { "numeric", OUT_REFS, false, true, "atol rtol extract find", "the answer's number is the reference's" },
+	  .score = numeric, .variant = NUMERIC, .version = "v1" },
+	{ .info = { "numeric_diff", OUT_REFS, false, false, "extract find", "1 - |a - b| / (|a| + |b|) of the numbers" },
+	  .score = numeric, .variant = NUMERIC_DIFF, .version = "v1" },
 	{ .info = { .name = NULL } },
 };

@@ -560,8 +560,9 @@ static int quoted(double *out, const struct metric *m, const struct metric_item 
 	return buf_check(contexts, e) || buf_check(span, e) || buf_check(&w->text[0], e) ? -1 : 0;
 }
 
-#define GROUND(name, fn, variant, options, help) \
-	{ { name, METRIC_OUTPUT | METRIC_HITS, false, false, options, help }, fn, variant, "v1" }
+#define GROUND(name, fn, what, options, help) \
+	{ .info = { name, METRIC_OUTPUT | METRIC_HITS, false, false, options, help }, \
+	  .score = fn, .variant = what, .version = "v1" }
 const struct metric_def metric_ground_defs[] = {
 	GROUND("groundedness", groundedness, 0, "tau", "share of the answer's sentences found in one sentence of a hit"),
 	GROUND("citation_precision", citations, CITE_PRECISION, "tau", "share of the citations [n] whose hit supports the sentence"),

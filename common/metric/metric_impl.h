@@ -16,6 +16,10 @@ struct metric_def {
 		     struct err *e);
 	int variant;         /* tells metrics of one function apart */
 	const char *version; /* of the definition, for the signature */
+	/* of metrics with a value of their own for a corpus: counts that add up, and the score of such sums */
+	int (*stats)(int64_t *sums, const struct metric *m, const struct metric_item *item, struct metric_work *w,
+		     struct err *e);
+	double (*corpus)(const int64_t *sums, const struct metric *m, bool sentence);
 };
 
 enum metric_find { METRIC_WHOLE, METRIC_FIRST, METRIC_LAST };
@@ -36,6 +40,7 @@ struct metric {
 	bool ignore_case, ignore_punctuation, ignore_numbers, docs, has_min;
 	int find;                    /* enum metric_find */
 	int ties;                    /* enum metric_ties */
+	int tok, smooth;             /* of BLEU */
 	double abs_tol, rel_tol, level, tau, min;
 };
 
@@ -50,6 +55,7 @@ void *metric_room(struct metric_array *a, size_t n, size_t size);
 struct metric_work {
 	struct buf text[4];
 	struct metric_array array[8];
+	struct metric_ngrams *ngrams;
 	pcre2_match_data *match;
 	pcre2_match_context *limits;
 };
@@ -57,6 +63,7 @@ struct metric_work {
 /* ---- metric_text.c ---------------------------------------------------------------------------- */
 
 bool metric_is_space(uint32_t cp); /* Python's str.isspace() */
+bool metric_is_punctuation(char c); /* of ASCII, 32 characters: Python's string.punctuation */
 bool metric_is_word(uint32_t cp);  /* Python's str.isalnum() */
 bool metric_is_lone(uint32_t cp);  /* of a script written without blanks: each character is a word */
 /* Python's str.lower(), appended. s is valid UTF-8. */
@@ -79,9 +86,14 @@ int metric_regex_match(struct metric_match *out, const pcre2_code *re, struct st
 /* s without its matches, appended (Python's re.sub with ""). */
 int metric_regex_delete(struct buf *out, const pcre2_code *re, struct str s, struct metric_work *w, struct err *e);
 
+/* ---- metric_ngram.c --------------------------------------------------------------------------- */
+
+int metric_ngrams_new(struct metric_ngrams **out, struct err *e);
+void metric_ngrams_free(struct metric_ngrams *g);
+
 /* ---- the tables of the files ------------------------------------------------------------------- */
 
 extern const struct metric_def metric_answer_defs[], metric_squad_defs[], metric_retrieval_defs[],
-	metric_ground_defs[]; /* each ends with a name of NULL */
+	metric_ground_defs[], metric_ngram_defs[]; /* each ends with a name of NULL */
 
 #endif

@@ -192,8 +192,9 @@ static int retrieval(double *out, const struct metric *m, const struct metric_it
 	return 0;
 }
 
-#define RETRIEVAL(name, binary, variant, help) \
-	{ { name, METRIC_HITS | METRIC_RELS, true, binary, "ties docs level", help }, retrieval, variant, "trec" }
+#define RETRIEVAL(name, binary, what, help) \
+	{ .info = { name, METRIC_HITS | METRIC_RELS, true, binary, "ties docs level", help }, \
+	  .score = retrieval, .variant = what, .version = "trec" }
 const struct metric_def metric_retrieval_defs[] = {
 	RETRIEVAL("recall", false, RECALL, "share of the relevant documents among the first K hits"),
 	RETRIEVAL("precision", false, PRECISION, "relevant hits among the first K, divided by K"),

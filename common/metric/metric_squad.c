@@ -7,11 +7,6 @@ struct token {
 	struct str text;
 };
 
-static bool is_punctuation(unsigned char c)
-{
-	return (c > 32 && c < '0') || (c > '9' && c < 'A') || (c > 'Z' && c < 'a') || (c > 'z' && c < 127);
-}
-
 /* Is the run of letters and digits at [from, to) an article? Python's \b(a|an|the)\b: combining marks end a word. */
 static bool is_article(const char *p, size_t n)
 {
@@ -31,7 +26,7 @@ static void normalise(struct buf *text, struct buf *lower, struct str s)
 	buf_reset(text);
 	metric_lower(lower, s);
 	for (size_t i = 0; i < lower->n; i++) /* in place */
-		if (!is_punctuation((unsigned char)lower->p[i]))
+		if (!metric_is_punctuation(lower->p[i]))
 			lower->p[kept++] = lower->p[i];
 	lower->n = kept;
 	p = lower->p;
@@ -152,14 +147,14 @@ static int squad(double *out, const struct metric *m, const struct metric_item *
 }
 
 const struct metric_def metric_squad_defs[] = {
-	{ { "squad_em", METRIC_OUTPUT | METRIC_REFS, false, true, "extract find",
+	{ .info = { "squad_em", METRIC_OUTPUT | METRIC_REFS, false, true, "extract find",
 	    "equal after lower case, without punctuation, articles and extra blanks (SQuAD 1.1)" },
-	  squad, EXACT, "v1" },
-	{ { "squad_f1", METRIC_OUTPUT | METRIC_REFS, false, false, "extract find",
+	  .score = squad, .variant = EXACT, .version = "v1" },
+	{ .info = { "squad_f1", METRIC_OUTPUT | METRIC_REFS, false, false, "extract find",
 	    "F1 of the words in common after the same (SQuAD 1.1), best reference" },
-	  squad, F1_V1, "v1" },
-	{ { "squad2_f1", METRIC_OUTPUT | METRIC_REFS, false, false, "extract find",
+	  .score = squad, .variant = F1_V1, .version = "v1" },
+	{ .info = { "squad2_f1", METRIC_OUTPUT | METRIC_REFS, false, false, "extract find",
 	    "the same, two empty answers count as equal (SQuAD 2.0)" },
-	  squad, F1_V2, "v2" },
+	  .score = squad, .variant = F1_V2, .version = "v2" },
 	{ .info = { .name = NULL } },
 };

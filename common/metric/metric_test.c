@@ -36,6 +36,23 @@ static const struct {
 #undef GOLDEN_RETRIEVAL
 };
 
+static const struct {
+	const char *hyp, *refs[3];
+	double want[13];
+} ngram_cases[] = {
+#define GOLDEN_SENTENCES
+#include "metric_ngram_golden.h"
+#undef GOLDEN_SENTENCES
+};
+static const struct {
+	size_t from, n;
+	double want[6];
+} corpus_cases[] = {
+#define GOLDEN_CORPUS
+#include "metric_ngram_golden.h"
+#undef GOLDEN_CORPUS
+};
+
 static bool same(double a, double b)
 {
 	return isnan(a) ? isnan(b) : fabs(a - b) <= 1e-12 * fabs(b);
@@ -256,6 +273,68 @@ static void test_ground(void)
 	G("groundedness", "Paris.", (double)NAN);
 }
 
+static struct metric_item ngram_item(size_t i, struct metric_ref refs[3])
+{
+	struct metric_item item = { .has_output = true, .output = str_of(ngram_cases[i].hyp), .refs = refs };
+
+	while (item.n_refs < 3 && ngram_cases[i].refs[item.n_refs]) {
+		refs[item.n_refs] = (struct metric_ref){ str_of(ngram_cases[i].refs[item.n_refs]), { { "", 0 }, JSON_NONE } };
+		item.n_refs++;
+	}
+	return item;
+}
+
+static void test_ngram(void)
+{
+	static const char *const specs[13] = { "bleu", "bleu:smooth=floor", "bleu:smooth=add-k", "bleu:smooth=none",
+					       "bleu:tok=none", "bleu:tok=char", "bleu:ignore_case", "chrf", "chrf++",
+					       "chrf:ignore_case", "rouge1", "rouge2", "rougeL" };
+	static const char *const corpus[6] = { "bleu", "bleu:smooth=floor", "bleu:smooth=add-k", "bleu:smooth=none", "chrf",
+					       "chrf++" };
+	size_t n = sizeof ngram_cases / sizeof *ngram_cases;
+	struct metric_ref refs[3];
+	struct err e = { 0 };
+
+	for (size_t k = 0; k < 13; k++) {
+		size_t good = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			struct metric_item item = ngram_item(i, refs);
+			double got = score_item(specs[k], &item);
+
+			if (same(got, ngram_cases[i].want[k]))
+				good++;
+			else
+				printf("# %s of \"%s\" / \"%s\": %.17g, want %.17g\n", specs[k], ngram_cases[i].hyp,
+				       ngram_cases[i].refs[0], got, ngram_cases[i].want[k]);
+		}
+		OK(good == n, "%s as its oracle, %zu of %zu sentences", specs[k], good, n);
+	}
+	for (size_t k = 0; k < 6; k++) {
+		struct metric *m;
+		size_t good = 0;
+
+		if (metric_open(&m, corpus[k], &e))
+			break;
+		for (size_t x = 0; x < sizeof corpus_cases / sizeof *corpus_cases; x++) {
+			int64_t sums[METRIC_SUMS] = { 0 };
+			bool counted = true;
+
+			for (size_t i = 0; i < corpus_cases[x].n && counted; i++) {
+				struct metric_item item = ngram_item(corpus_cases[x].from + i, refs);
+
+				counted = !metric_corpus_add(sums, &counted, m, &item, work, &e) && counted;
+			}
+			if (counted && same(metric_corpus_score(sums, m), corpus_cases[x].want[k]))
+				good++;
+			else
+				printf("# %.17g, want %.17g\n", metric_corpus_score(sums, m), corpus_cases[x].want[k]);
+		}
+		OK(good == 3, "%s of a corpus", corpus[k]);
+		metric_close(m);
+	}
+}
+
 static void test_specs(void)
 {
 	static const char *const bad[] = { "", "nope", "em@3", "recall@0", "recall@x", "not-squad_f1", "em:nope", "em:value=x",
@@ -293,6 +372,7 @@ int main(void)
 	test_retrieval();
 	test_trec_eval();
 	test_ground();
+	test_ngram();
 	test_specs();
 	metric_work_free(work);
 	return tap_done();

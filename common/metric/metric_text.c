@@ -36,6 +36,11 @@ bool metric_is_space(uint32_t cp)
 	       cp == 0x2029 || cp == 0x202f || cp == 0x205f || cp == 0x3000;
 }
 
+bool metric_is_punctuation(char c)
+{
+	return (c > 32 && c < '0') || (c > '9' && c < 'A') || (c > 'Z' && c < 'a') || (c > 'z' && c < 127);
+}
+
 bool metric_is_word(uint32_t cp)
 {
 	if (cp < 0x80)

@@ -108,6 +108,21 @@ gate 0 "repeats are averaged" --baseline repeats.ndjson
 echo '{"id":9,"error":{"code":"server_error","stage":"generate"}}' >>new.ndjson
 gate 1 "met, but records in error" --fail-under em=0.5
 gate 0 "unless their rate is gated" --fail-under em=0.5 --gate 'errors.rate < 1%'
+# sacrebleu 2.6.0 of the same five pairs
+cat >mt.ndjson <<'END'
+{"id":1,"mt":"The cat sat on the mat.","ref":"The cat is sitting on the mat."}
+{"id":2,"mt":"Prices rose 3.5% in May, he said.","ref":"He said prices rose by 3.5% in May."}
+{"id":3,"mt":"red green blue","ref":"blue red green"}
+{"id":4,"mt":"nothing matches here at all","ref":"completely different words"}
+{"id":5,"mt":"","ref":"An empty answer."}
+{"id":6,"mt":"no reference"}
+END
+llm-eval report -M bleu -M chrf++ --field mt --expected-field ref mt.ndjson >report
+has report '"metric":"bleu","n":5,"n_null":0,"mean":27.18452551[0-9]*,"lo":null,"hi":null,"interval":"corpus"' "BLEU of a corpus"
+has report '"metric":"chrf\+\+","n":5,"n_null":0,"mean":42.2277313' "chrF++ of a corpus"
+is "$(llm-eval score -M bleu --field mt --expected-field ref --only mt.ndjson | head -n 1 | cut -c 1-39)" \
+	'{"id":1,"scores":{"bleu":42.38365628278' "BLEU of a sentence"
+status 2 "a mean is no corpus metric" llm-eval report -M em mt.ndjson
 llm-eval metrics >list
 has list '^recall\[@K\] ' "the list of metrics"
 done_testing
