@@ -18,7 +18,7 @@ killed() {
 	tries=0
 	until [ $tries -gt 40 ]; do
 		# every fourth run is fed slowly, so that it writes now and then
-		demo --resume "$out" --die-after "$after" --sleep-us $((tries % 4 ? 0 : 1000)) "$@" in
+		demo --resume "$out" --die-after "$after" --sleep-us $((tries % 4 ? 0 : 450)) "$@" in
 		rc=$?
 		[ $rc = 137 ] || break
 		after=$((after + 13))
@@ -59,7 +59,7 @@ ok $? '… the same files'
 
 if command -v zstd >/dev/null; then
 	demo -o want in
-	killed 'zstd' out.zst 90 -j 2 --sleep-us 400
+	killed 'zstd' out.zst 90 -j 2
 	zstd -dcq out.zst | cmp -s - want
 	ok $? '… the same records'
 	demo --emit -o want in
@@ -73,7 +73,7 @@ demo -o want in
 rm -f out out.resume
 rc=137 tries=0
 while [ $rc != 1 ] && [ $tries -lt 30 ]; do
-	record_demo --resume out -j 2 --sleep-us 2000 in 2>err &
+	record_demo --resume out -j 2 --sleep-us 1500 in 2>err &
 	sleep 0.1$((2 + tries % 5))
 	kill -9 $! 2>/dev/null
 	wait $! 2>/dev/null
@@ -85,7 +85,7 @@ ok $? "killed by the clock, $tries runs: the same file"
 
 # ---- what is refused
 rm -f out out.resume
-demo --resume out --die-after 200 --sleep-us 1000 in
+demo --resume out --die-after 280 --sleep-us 500 in
 cp out before
 demo --resume out --params '{"seed":1}' in
 is "$?" 5 'other parameters are exit 5'
