@@ -46,8 +46,7 @@ struct json_member {
 	struct str key; /* as written, between its quotes */
 	struct json_val val;
 };
-/* The same, and the members of an object at the top on the way: *n of them, the first `max` in m.
- */
+/* The same, and the members of an object at the top: *n of them, the first `max` in m. */
 int json_parse_members(struct json_val *out, struct json_member *m, size_t *n, size_t max,
 		       struct str text, struct err *e);
 
@@ -64,8 +63,8 @@ size_t json_count(struct json_val v); /* members or elements */
 
 /* The last member of that name; JSON_NONE where there is none or obj is no object. */
 struct json_val json_get(struct json_val obj, const char *name);
-/* By path: "a", "a.b", "hits.0.text", or a JSON Pointer that begins with '/'. JSON_NONE if not
- * there. */
+/* By path: "a", "a.b", "hits.0.text", or a JSON Pointer that begins with '/'; JSON_NONE otherwise.
+ * A member whose whole name is the path goes before. */
 struct json_val json_path(struct json_val v, struct str path);
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -75,8 +74,7 @@ struct json_val json_path(struct json_val v, struct str path);
  * A lone surrogate escape is ERR_INVALID_UTF8. Another type is ERR_INVALID_FIELD.
  */
 int json_str(struct str *out, struct json_val v, struct arena *a, struct err *e);
-/* Exact: a number with a fraction or exponent, or out of range, is ERR_INVALID_FIELD. "1.0" is not
- * an integer. */
+/* Exact: a number with a fraction or exponent ("1.0"), or out of range, is ERR_INVALID_FIELD. */
 int json_i64(int64_t *out, struct json_val v, struct err *e);
 int json_u64(uint64_t *out, struct json_val v, struct err *e);
 int json_f64(double *out, struct json_val v, struct err *e); /* correctly rounded */
@@ -89,8 +87,7 @@ int json_f32s(float **out, size_t *n, struct json_val v, struct arena *a, struct
 /* An array of integers that fit int32_t, in the arena. */
 int json_i32s(int32_t **out, size_t *n, struct json_val v, struct arena *a, struct err *e);
 
-/* Two values equal by content: numbers by value of their decimal text, strings decoded, members by
- * name. */
+/* Equal by content: numbers by value of their decimal text, strings decoded, members by name. */
 bool json_equal(struct json_val a, struct json_val b);
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -117,8 +114,8 @@ void json_w_f32(struct json_w *w, float v);  /* shortest that reads back to the 
 void json_w_bool(struct json_w *w, bool v);
 void json_w_null(struct json_w *w);
 void json_w_raw(struct json_w *w, struct str json);
-void json_w_f32_base64(struct json_w *w, const float *v,
-		       size_t n); /* as OpenAI's base64 encoding */
+/* As OpenAI's encoding_format "base64". */
+void json_w_f32_base64(struct json_w *w, const float *v, size_t n);
 void json_w_f32_array(struct json_w *w, const float *v, size_t n);
 void json_w_i32_array(struct json_w *w, const int32_t *v, size_t n);
 /* Pretty form for people: two blanks a level, ", " and ": " as Python's json.dumps(indent=2). */

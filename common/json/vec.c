@@ -332,8 +332,17 @@ void json_w_f32_base64(struct json_w *w, const float *v, size_t n)
 {
 	json_w_raw(w, STR("\""));
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#error "swap the floats' bytes here"
-#endif
+	for (size_t i = 0; i < n; i += 3) { /* three floats are sixteen characters */
+		size_t k = n - i < 3 ? n - i : 3;
+		uint32_t t[3];
+
+		memcpy(t, v + i, k * sizeof *v);
+		for (size_t j = 0; j < k; j++)
+			t[j] = __builtin_bswap32(t[j]);
+		json_base64_put(w->b, t, k * sizeof *v);
+	}
+#else
 	json_base64_put(w->b, v, n * sizeof *v);
+#endif
 	buf_addc(w->b, '"');
 }

@@ -131,7 +131,9 @@ static int read_text(struct record *r, struct err *e)
 	if (buf_check(&r->made, e))
 		return -1;
 	r->id_raw = str_sub(buf_str(&r->made), 0, id); /* the buffer may have moved */
-	r->id_text = record_id_of((struct json_val){ r->id_raw, r->id_raw.p[0] == '"' ? JSON_STRING : JSON_NUMBER }, &r->arena);
+	r->id_text = record_id_of(
+		(struct json_val){ r->id_raw, r->id_raw.p[0] == '"' ? JSON_STRING : JSON_NUMBER },
+		&r->arena);
 	r->obj = (struct json_val){ str_sub(buf_str(&r->made), id, r->made.n), JSON_OBJECT };
 	r->n_m = SIZE_MAX;
 	record_find_fields(r->f, r->obj, NULL, r->n_m);

@@ -124,20 +124,31 @@ static int open_all(struct record_io *io, struct str params, struct err *e)
 			 : 0;
 }
 
-/* An output that is also an input would be emptied before it is read. */
-static int writes_input(const struct record_opts *o, struct err *e)
+/* Names that would destroy something. */
+static int check_names(const struct record_opts *o, struct err *e)
 {
-	const char *outs[] = { o->output, o->resume, o->errors, o->summary }, *in;
+	const char *out = o->resume ? o->resume : o->output;
+	const char *outs[] = { out ? out : "/dev/stdout", o->errors, o->summary }, *in;
+	size_t n = sizeof outs / sizeof *outs;
 
-	for (size_t k = 0; k < sizeof outs / sizeof *outs; k++)
+	if (o->resume && !strcmp(o->resume, "-"))
+		return err_set(e, ERR_USAGE, "--resume needs the name of a file");
+	if (o->resume && o->output && strcmp(o->resume, o->output) != 0)
+		return err_set(e, ERR_USAGE, "--resume %s writes there: leave -o out", o->resume);
+	for (size_t k = 0; k < n; k++) {
+		for (size_t j = k + 1; j < n; j++)
+			if (outs[k] && outs[j] && !strcmp(outs[k], outs[j]))
+				return err_set(e, ERR_USAGE, "%s is named for two outputs",
+					       outs[k]);
 		for (size_t i = 0; outs[k] && (i < o->n_files || i == 0); i++) {
 			in = o->n_files ? o->files[i] : "-";
 			if (os_same_file(in, outs[k]))
-				return err_set(
-					e, ERR_USAGE,
-					"%s is both read and written: give the output another name",
-					outs[k]);
+				return err_set(e, ERR_USAGE,
+					       "%s is both read and written: give the output "
+					       "another name",
+					       k || out ? outs[k] : in);
 		}
+	}
 	return 0;
 }
 
@@ -166,16 +177,7 @@ int record_open(struct record_io **out, const struct record_opts *o, struct tall
 		io_free(io);
 		return err_nomem(e);
 	}
-	if (o->resume && o->output && strcmp(o->resume, o->output) != 0) {
-		err_set(e, ERR_USAGE, "--resume %s writes there: leave -o out", o->resume);
-		io_free(io);
-		return -1;
-	}
-	if (writes_input(o, e)) {
-		io_free(io);
-		return -1;
-	}
-	if (open_all(io, params, e)) {
+	if (check_names(o, e) || open_all(io, params, e)) {
 		record_dest_close(&io->out, false, NULL);
 		record_dest_close(&io->err, false, NULL);
 		io_free(io);
@@ -457,8 +459,7 @@ static void settle(struct record_io *io, struct record *r, enum fate fate)
 	pthread_mutex_unlock(&io->lock);
 }
 
-/* Under in_lock. One line further: *out when it is for the tool, *more when another is to be tried.
- */
+/* Under in_lock. One line further: *out for the tool, or *more: another is to be tried. */
 static int step(struct record **out, bool *more, struct record_io *io, bool wait, struct err *e)
 {
 	enum fate fate = NOTHING;

@@ -10,9 +10,8 @@
  *
  * record_next() hands out records in input order; record_done() takes them back in any order; the
  * output is written in input order, whole lines only, and at most opts.jobs records are between the
- * two: record_next() waits (or says "nothing now") when the window is full. Both may be called from
- * any thread. A record that came with an `error`, and a line that is no JSON, never reaches the
- * tool: they are passed on and counted.
+ * two. Both may be called from any thread. A record that came with an `error`, and a line that is
+ * no JSON, never reaches the tool: they are passed on and counted.
  */
 #ifndef RECORD_RECORD_H
 #define RECORD_RECORD_H
@@ -40,9 +39,7 @@ struct record_opts {
 	bool sink;         /* set by the tool: print failed records alone (DESIGN 2.9) */
 	bool tee;          /* --tee: a sink passes every record on */
 	bool text_out;     /* set by the tool: text in gives text out (llm-generate) */
-	bool unique_ids;   /* set by the tool: a repeated id is ERR_DUPLICATE_ID (implied by resume)
-			    */
-	bool quiet;        /* no lines of error counts on stderr */
+	bool unique_ids;   /* set by the tool: a repeated id is ERR_DUPLICATE_ID; resume does too */
 };
 #define RECORD_OPTS_INIT                                                                           \
 	{                                                                                          \
@@ -55,8 +52,8 @@ struct record; /* one record in hand; owned by its record_io */
 /*
  * Open input and output. `stage` names the tool in error records ("embed"). `params` is a JSON text
  * of all that decides the output's bytes (model digest, sampler, …) or NULL: with --resume its hash
- * is kept beside OUT (OUT.resume, removed by a clean end) and a run with other parameters is
- * refused (ERR_OPEN: exit 5).
+ * is kept beside OUT (OUT.resume, which stays: the input may grow) and a run with other parameters
+ * is refused (ERR_OPEN: exit 5).
  */
 int record_open(struct record_io **out, const struct record_opts *o, struct tally *t,
 		const char *stage, struct str params, struct err *e);
@@ -116,9 +113,9 @@ int record_remove(struct record *r, const char *name, struct err *e);
 /* Append one entry (a JSON object) to the array `calls` (DESIGN 2.4). */
 int record_add_call(struct record *r, struct str json, struct err *e);
 /*
- * Replace the record's own line by others: first call takes the line away, each call with json.n >
- * 0 adds one line (llm-tokenize --chunk, llm-index search --flat). An error set later wins over
- * them.
+ * Replace the record's own line by others: the first call takes the line away, each call with
+ * json.n > 0 adds one (llm-tokenize --chunk, llm-index search --flat). For --resume a line must
+ * have the record's id as its `id`, `chunk.of` or `query_id`. An error set later wins over them.
  */
 int record_emit(struct record *r, struct str json, struct err *e);
 /* In text mode: what is printed for this record (a newline is added unless it ends in one). */

@@ -145,6 +145,14 @@ fi
 demo -o /nonexistent/x many 2>err
 is $? 5 'an output that cannot be opened is exit 5'
 
+cp mix both
+status 2 'an output that is also the input is a usage error' record_demo -o both both
+record_demo both >>both 2>err
+is "$?" 2 '… also as standard output'
+cmp -s mix both
+ok $? '… and the file stays as it is'
+status 2 'two outputs of one name are too' record_demo -o x --errors x mix
+
 # ---- soon: a record is out before the next one comes
 mkfifo fifo
 record_demo --lines <fifo >soon &

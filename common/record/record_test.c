@@ -282,8 +282,7 @@ static int fallible(struct record *r, void *arg, struct err *e)
 	return busy(r, e);
 }
 
-/* Every allocation fails in turn, until a run needs none more: no crash, no leak, ERR_NOMEM said.
- */
+/* Every allocation fails in turn until a run needs no more: no crash, no leak, ERR_NOMEM. */
 static void test_no_memory(void)
 {
 	const char *in = many(25);
