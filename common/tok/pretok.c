@@ -196,11 +196,40 @@ void pre_begin(struct pre_iter *it, const struct pre *pre, struct str text)
 	it->cur[0].end = text.n;
 }
 
+/* With one stage, as most have: no levels to go up and down. */
+static size_t ends_of_one(uint32_t *ends, size_t cap, struct pre_iter *it)
+{
+	const struct pre_stage *st = &it->pre->stages[0];
+	const uint8_t *s = it->s;
+	size_t at = it->cur[0].at, end = it->cur[0].end, n = 0;
+	bool hit;
+
+	while (n < cap && at < end) {
+		size_t next = it->cur[0].match_end;
+
+		if (next) {
+			it->cur[0].match_end = 0;
+		} else {
+			next = st->fn(st, s, at, end, &hit);
+			if (!hit) {
+				it->cur[0].at = at;
+				next = next_piece(it, 0);
+			}
+		}
+		ends[n++] = (uint32_t)next;
+		at = next;
+	}
+	it->cur[0].at = at;
+	return n;
+}
+
 size_t pre_ends(uint32_t *ends, size_t cap, struct pre_iter *it)
 {
 	const unsigned last = it->pre->n_stages ? it->pre->n_stages - 1 : 0;
 	size_t n = 0;
 
+	if (it->pre->n_stages == 1)
+		return ends_of_one(ends, cap, it);
 	while (n < cap) {
 		unsigned k = it->level;
 		size_t end;

@@ -20,26 +20,26 @@ static int byte_of(uint32_t cp)
 
 bool tok_unmap_bytes(struct buf *out, struct str s)
 {
-	size_t n = out->n;
+	const uint8_t *q = (const uint8_t *)s.p, *end = q + s.n;
 	char *p = buf_grow(out, s.n);
 	size_t k = 0;
 
 	if (!p)
 		return true; /* the caller sees the mark */
-	for (size_t i = 0; i < s.n;) {
-		unsigned len = 1;
-		uint32_t cp = (uint8_t)s.p[i];
+	while (q < end) {
 		int b;
 
-		if (cp >= 0x80)
-			cp = utf8_get(s.p + i, s.p + s.n, &len);
-		b = byte_of(cp);
-		if (b < 0) {
-			out->n = n;
-			return false;
+		if (*q >= 33 && *q <= 126) {
+			p[k++] = (char)*q++;
+			continue;
 		}
+		if (end - q < 2 || (*q & 0xe0) != 0xc0 || (q[1] & 0xc0) != 0x80)
+			return false;
+		b = byte_of((q[0] & 0x1fu) << 6 | (q[1] & 0x3fu));
+		if (b < 0)
+			return false;
 		p[k++] = (char)b;
-		i += len;
+		q += 2;
 	}
 	buf_commit(out, k);
 	return true;
@@ -165,7 +165,10 @@ void tok_merges_add(struct tok_merge_loader *m, struct str left, struct str righ
 		return;
 	}
 	m->guess = id;
-	tok_add_merge(m->t, (uint32_t)a, (uint32_t)b, rank, (uint32_t)id);
+	if (!tok_add_merge(m->t, (uint32_t)a, (uint32_t)b, rank, (uint32_t)id))
+		return;
+	if (t->byte_level && n == 1 && m->both.n == 2)
+		t->byte_pairs[(uint8_t)m->both.p[0] << 8 | (uint8_t)m->both.p[1]] = (uint64_t)rank << 32 | (uint32_t)id;
 }
 
 int tok_merges_end(struct tok_merge_loader *m, struct err *e)
@@ -210,10 +213,7 @@ int tok_finish(struct tok *t, struct err *e)
 	}
 	if (t->model == TOK_UGM)
 		tok_ugm_scores(t);
-	if (tok_build_eog(t, e))
-		return -1;
-	tok_build_digest(t);
-	return 0;
+	return tok_build_eog(t, e);
 }
 
 /* ---- decoding */

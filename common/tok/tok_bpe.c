@@ -50,6 +50,14 @@ static inline uint64_t pair_of(const struct tok *t, const char *p, const struct 
 	return id < 0 ? TOK_NO_MERGE : (uint64_t)t->keys[id] << 32 | (uint32_t)id;
 }
 
+/* The same before anything is merged: symbols are bytes in most vocabularies. */
+static inline uint64_t first_pair_of(const struct tok *t, const char *p, const struct tok_sym *a)
+{
+	if (t->byte_pairs && a[0].len + a[1].len == 2)
+		return t->byte_pairs[(uint8_t)p[a[0].start] << 8 | (uint8_t)p[a[1].start]];
+	return pair_of(t, p, &a[0], &a[1]);
+}
+
 static void merge_short(struct tok_word *w, const struct tok *t, const char *p)
 {
 	uint64_t pair[SHORT];
@@ -57,7 +65,7 @@ static void merge_short(struct tok_word *w, const struct tok *t, const char *p)
 	size_t n = w->n;
 
 	for (size_t i = 0; i + 1 < n; i++)
-		pair[i] = pair_of(t, p, &v[i], &v[i + 1]);
+		pair[i] = first_pair_of(t, p, &v[i]);
 	while (n > 1) {
 		uint64_t best = TOK_NO_MERGE;
 		size_t at = 0;
@@ -150,7 +158,7 @@ static int merge_long(struct tok_word *w, const struct tok *t, const char *p, st
 	for (size_t i = 0; i < n; i++) {
 		w->prev[i] = (uint32_t)i - 1; /* the first has UINT32_MAX */
 		w->next[i] = (uint32_t)i + 1;
-		w->pair[i] = i + 1 < n ? pair_of(t, p, &v[i], &v[i + 1]) : TOK_NO_MERGE;
+		w->pair[i] = i + 1 < n ? first_pair_of(t, p, &v[i]) : TOK_NO_MERGE;
 		if (w->pair[i] != TOK_NO_MERGE)
 			heap_n = heap_push(w->heap, heap_n, (w->pair[i] & ~(uint64_t)UINT32_MAX) | i);
 	}

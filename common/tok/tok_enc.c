@@ -264,24 +264,29 @@ static int slow_word(struct tok_enc *x, const char *p, size_t n, size_t at, size
 	return 0;
 }
 
-/* A word's key; false when it is too long for one. `room` bytes may be read from p. */
-static inline bool short_key(uint64_t *lo, uint64_t *hi, const char *p, size_t n, size_t room)
+/* The key of a word of n <= SHORT_KEY bytes. 16 bytes may be read from p. */
+static inline void short_key(uint64_t *lo, uint64_t *hi, const char *p, size_t n)
 {
-	static const uint64_t mask[9] = { 0, 0xff, 0xffff, 0xffffff, 0xffffffff, 0xffffffffff, 0xffffffffffff,
-					  0xffffffffffffff, UINT64_MAX };
+	static const uint64_t mask[SHORT_KEY + 1][2] = {
+#define M(n) (UINT64_MAX >> (64 - 8 * (n)))
+		{ 0, 0 }, { M(1), 0 }, { M(2), 0 }, { M(3), 0 }, { M(4), 0 }, { M(5), 0 }, { M(6), 0 }, { M(7), 0 },
+		{ M(8), 0 }, { M(8), M(1) }, { M(8), M(2) }, { M(8), M(3) }, { M(8), M(4) }, { M(8), M(5) }, { M(8), M(6) },
+		{ M(8), M(7) }
+#undef M
+	};
+	uint64_t v[2];
+
+	memcpy(v, p, sizeof v);
+	*lo = v[0] & mask[n][0];
+	*hi = (v[1] & mask[n][1]) | (uint64_t)n << 56;
+}
+/* The same where fewer bytes may be read. */
+static void short_key_at_end(uint64_t *lo, uint64_t *hi, const char *p, size_t n)
+{
 	char copy[16] = { 0 };
 
-	if (n > SHORT_KEY)
-		return false;
-	if (room < 16) {
-		memcpy(copy, p, n);
-		p = copy;
-	}
-	memcpy(lo, p, 8);
-	memcpy(hi, p + 8, 8);
-	*lo &= mask[n < 8 ? n : 8];
-	*hi = (*hi & mask[n < 8 ? 0 : n - 8]) | (uint64_t)n << 56;
-	return true;
+	memcpy(copy, p, n);
+	short_key(lo, hi, copy, n);
 }
 static inline struct short_slot *short_slot(struct tok_enc *x, uint64_t lo, uint64_t hi)
 {
@@ -300,8 +305,9 @@ static int one_word(struct tok_enc *x, const char *p, size_t n, size_t at, size_
 
 	if (!n)
 		return 0;
-	if (!short_key(&lo, &hi, p, n, 0))
+	if (n > SHORT_KEY)
 		return slow_word(x, p, n, at, lead, NULL, 0, 0, e);
+	short_key_at_end(&lo, &hi, p, n);
 	s = short_slot(x, lo, hi);
 	for (int k = 0; k < 2; k++)
 		if (s[k].lo == lo && (s[k].hi & HI_KEY) == hi) {
@@ -335,11 +341,17 @@ static int words(struct tok_enc *x, const struct pre *pre, struct str text, stru
 		size_t b = begin;
 
 		for (size_t i = 0; i < m; b = ends[i++]) {
+			size_t n = ends[i] - b;
+
 			slot[i] = NULL;
-			if (short_key(&lo[i], &hi[i], text.p + b, ends[i] - b, text.n - b)) {
-				slot[i] = short_slot(x, lo[i], hi[i]);
-				__builtin_prefetch(slot[i]);
-			}
+			if (n > SHORT_KEY)
+				continue;
+			if (text.n - b >= 16)
+				short_key(&lo[i], &hi[i], text.p + b, n);
+			else
+				short_key_at_end(&lo[i], &hi[i], text.p + b, n);
+			slot[i] = short_slot(x, lo[i], hi[i]);
+			__builtin_prefetch(slot[i]);
 		}
 		if (ids_room(x, m * SHORT_IDS, e))
 			return -1;

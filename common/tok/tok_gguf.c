@@ -55,7 +55,9 @@ static int load_attrs(struct loader *l, struct err *e)
 	for (size_t i = 0; i < l->t->n; i++) {
 		uint32_t v;
 
-		if (gguf_elem_u32(&v, k, i, e))
+		if (k->elem == GGUF_K_I32 && k->kind == GGUF_K_ARRAY) /* nearly always */
+			memcpy(&v, k->p + i * 4, 4);
+		else if (gguf_elem_u32(&v, k, i, e))
 			return -1;
 		l->t->attr[i] = v < sizeof attrs ? attrs[v] : TOK_NORMAL;
 	}
@@ -75,7 +77,9 @@ static int load_scores(struct loader *l, struct err *e)
 	if (k->n < t->n)
 		return err_set(e, ERR_OPEN, "scores has %llu entries for %zu tokens", (unsigned long long)k->n, t->n);
 	for (size_t i = 0; i < t->n; i++) {
-		if (gguf_elem_f32(&t->scores[i], k, i, e))
+		if (k->elem == GGUF_K_F32 && k->kind == GGUF_K_ARRAY)
+			memcpy(&t->scores[i], k->p + i * 4, 4);
+		else if (gguf_elem_f32(&t->scores[i], k, i, e))
 			return -1;
 		if (t->scores[i] != t->scores[i])
 			return err_set(e, ERR_OPEN, "the score of token %zu is not a number", i);

@@ -69,6 +69,7 @@ struct tok {
 	size_t max_len;  /* bytes of the longest text that a model may produce */
 	struct tok_merge *merges;
 	size_t n_merges, merge_mask;
+	uint64_t *byte_pairs; /* [256 x 256] merges of two bytes, as tok_merge_of() gives them, or NULL */
 	int32_t byte_id[256]; /* of the token for one byte, or -1 */
 	bool byte_level;      /* BPE over bytes; else over characters with ' ' for U+2581 */
 	bool byte_fallback, fuse_unk, ignore_merges, newline_runs;
@@ -106,7 +107,6 @@ int tok_build_merges(struct tok *t, size_t n, struct err *e);
 bool tok_add_merge(struct tok *t, uint32_t left, uint32_t right, uint32_t rank, uint32_t id);
 int tok_build_keys(struct tok *t, struct err *e);
 int tok_build_eog(struct tok *t, struct err *e);
-void tok_build_digest(struct tok *t);
 /* The key under which a token is found, in the blob. */
 struct str tok_key(const struct tok *t, int32_t id, enum tok_kind *kind);
 

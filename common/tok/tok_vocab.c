@@ -1,6 +1,7 @@
 /* The vocabulary: look-up by text, the table of merges, the digest. */
 #include "config.h"
 #include "tok/tok_impl.h"
+#include <pthread.h>
 
 static uint64_t load(const char *p, size_t n)
 {
@@ -64,6 +65,7 @@ void tok_close(struct tok *t)
 	free(t->keys);
 	free(t->slots);
 	free(t->merges);
+	free(t->byte_pairs);
 	free(t->eog);
 	free(t->chat);
 	free(t);
@@ -160,8 +162,11 @@ int tok_build_merges(struct tok *t, size_t n, struct err *e)
 	while (cap < n * 2)
 		cap *= 2;
 	t->merges = ckd_alloc(cap, sizeof *t->merges);
-	if (!t->merges)
+	t->byte_pairs = t->byte_level ? ckd_alloc(65536, sizeof *t->byte_pairs) : NULL;
+	if (!t->merges || (t->byte_level && !t->byte_pairs))
 		return err_nomem(e);
+	if (t->byte_pairs)
+		memset(t->byte_pairs, 0xff, 65536 * sizeof *t->byte_pairs); /* TOK_NO_MERGE */
 	memset(t->merges, 0xff, cap * sizeof *t->merges);
 	t->merge_mask = cap - 1;
 	return 0;
@@ -196,7 +201,7 @@ int tok_build_keys(struct tok *t, struct err *e)
 	return 0;
 }
 
-void tok_build_digest(struct tok *t)
+static void build_digest(struct tok *t)
 {
 	struct hash_sha256 h;
 	uint8_t sum[HASH_SHA256_LEN];
@@ -250,6 +255,13 @@ const char *tok_pre_name(const struct tok *t)
 }
 const char *tok_digest(const struct tok *t)
 {
+	/* made when it is first asked for: hashing a vocabulary takes as long as loading it */
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+	pthread_mutex_lock(&lock);
+	if (!t->digest[0])
+		build_digest((struct tok *)(uintptr_t)t);
+	pthread_mutex_unlock(&lock);
 	return t->digest;
 }
 static bool in_vocab(const struct tok *t, int32_t id)
