@@ -521,7 +521,6 @@ static int run(struct job *j, struct opts *o, struct cli *c, struct err *e)
 
 	o->io.files = c->operands;
 	o->io.n_files = c->n_operands;
-	o->io.quiet = c->quiet;
 	o->io.text_out = o->decode;
 	if (!cli_given(c, "jobs"))
 		o->io.jobs = o->threads ? o->threads : os_cpus();
