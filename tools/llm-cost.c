@@ -191,7 +191,7 @@ static int price_entry(struct sum *all, struct worker *w, const struct job *j, s
 static int price_calls(struct sum *s, struct worker *w, const struct job *j, struct record *r, struct json_val calls,
 		       struct err *e)
 {
-	struct json_iter it = json_iter(calls);
+	struct json_iter it = json_elements(calls);
 	struct json_val call;
 	size_t n = 0;
 
@@ -334,7 +334,7 @@ static int explain_record(struct record *r, void *arg, struct err *e)
 {
 	struct explain *x = arg;
 	struct json_val calls = json_get(record_json(r), "calls");
-	struct json_iter it = json_iter(calls);
+	struct json_iter it = json_elements(calls);
 	struct json_val call;
 
 	if (!str_eq(record_id(r), x->id))
@@ -481,7 +481,8 @@ static int run(struct cli *c, struct job *j, struct opts *o, struct err *e)
 		return run_lint(c, e);
 	o->io.files = read.files = c->operands + explain;
 	o->io.n_files = read.n_files = c->n_operands - explain;
-	read.output = read.errors = "/dev/null"; /* these verbs read only */
+	read.output = "/dev/null"; /* these verbs read only; records in error go there too */
+	read.errors = NULL;
 	read.jobs = 1;
 	read.sink = true;
 	if (strcmp(c->verb->name, "report") == 0)

@@ -79,7 +79,7 @@ static bool ours(const struct scorer *s, struct str raw_key)
 /* Scores that an earlier run left stay, but for those of the same name. */
 static void keep_others(struct json_w *w, const struct scorer *s, struct json_val old)
 {
-	struct json_iter it = json_iter(old);
+	struct json_iter it = json_members(old);
 	struct json_val v;
 	struct str key;
 
@@ -328,7 +328,8 @@ static int read_all(struct reading *rd, struct cli *c, const struct opts *o, con
 		return err_nomem(e);
 	in.files = files;
 	in.n_files = n;
-	in.output = in.errors = "/dev/null";
+	in.output = "/dev/null"; /* records in error go there too */
+	in.errors = NULL;
 	in.sink = true;
 	in.jobs = 1;
 	if (!rd->slice && !run_of(&first, rd, (struct str){ "", 0 }, e))

@@ -55,6 +55,15 @@ struct json_iter {
 };
 /* Over the members of a valid object, or the elements of a valid array; any other type has none. */
 struct json_iter json_iter(struct json_val v);
+/* The same of what ought to be an object, or an array: nothing where it is something else. */
+static inline struct json_iter json_members(struct json_val v)
+{
+	return v.type == JSON_OBJECT ? json_iter(v) : (struct json_iter){ NULL, NULL };
+}
+static inline struct json_iter json_elements(struct json_val v)
+{
+	return v.type == JSON_ARRAY ? json_iter(v) : (struct json_iter){ NULL, NULL };
+}
 /* The key as written, between its quotes (json_key_is() compares it decoded). False at the end. */
 bool json_next_member(struct str *raw_key, struct json_val *out, struct json_iter *it);
 bool json_next(struct json_val *out, struct json_iter *it);

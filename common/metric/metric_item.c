@@ -142,7 +142,7 @@ static int read_output(struct metric_item *out, struct json_val record, const ch
 /* An array of nothing but strings and numbers holds one reference each. */
 static bool is_list(struct json_val v)
 {
-	struct json_iter it = json_iter(v);
+	struct json_iter it = json_elements(v);
 	struct json_val x;
 
 	if (v.type != JSON_ARRAY)
@@ -182,7 +182,7 @@ static int read_refs(struct metric_item *out, struct json_val record, const char
 		out->n_refs = 1;
 		return one_ref(refs, v, a, e);
 	}
-	it = json_iter(v);
+	it = json_elements(v);
 	while (json_next(&x, &it))
 		if (one_ref(&refs[out->n_refs++], x, a, e))
 			return -1;
@@ -228,7 +228,7 @@ static int read_hits(struct metric_item *out, struct json_val record, struct are
 		return err_nomem(e);
 	out->has_hits = true;
 	out->hits = hits;
-	it = json_iter(v);
+	it = json_elements(v);
 	while (json_next(&x, &it)) {
 		if (one_hit(&hits[out->n_hits], x, out->n_hits + 1, a, e))
 			return -1;

@@ -584,39 +584,40 @@ static void rouge_text(struct buf *kept, struct buf *lower, struct str s)
 }
 
 /*
- * Length of the longest common subsequence, 64 positions of a at a time: V' = (V + (V & M)) | (V & ~M), the answer being
- * the zeros of V (Hyyro 2004). masks [n_ids][words], one bit a position of a.
+ * Length of the longest common subsequence, bit by bit: V' = (V + (V & M)) | (V & ~M), the answer being the zeros of V
+ * (Hyyro 2004). One word of 64 positions of a after the other; carry[j] is what it hands on at b's token j.
  */
 static int lcs(size_t *out, struct metric_work *w, const struct tokens *a, const struct tokens *b, uint32_t n_ids,
 	       struct err *e)
 {
-	size_t words = (a->n + 63) / 64;
-	uint64_t *masks = metric_room(&w->array[0], words * n_ids + 1, sizeof *masks);
-	uint64_t *v = metric_room(&w->array[1], words + 1, sizeof *v);
+	uint64_t *mask = metric_room(&w->array[0], (size_t)n_ids + 1, sizeof *mask); /* by token */
+	uint8_t *carry = metric_room(&w->array[1], b->n + 1, sizeof *carry);
 
 	*out = 0;
-	if (!masks || !v)
+	if (!mask || !carry)
 		return err_nomem(e);
-	memset(masks, 0, words * n_ids * sizeof *masks);
-	memset(v, 0xff, words * sizeof *v);
-	for (size_t i = 0; i < a->n; i++)
-		masks[a->v[i] * words + i / 64] |= (uint64_t)1 << (i % 64);
-	for (size_t j = 0; j < b->n; j++) {
-		const uint64_t *m = masks + b->v[j] * words;
-		uint64_t carry = 0;
+	memset(mask, 0, n_ids * sizeof *mask);
+	memset(carry, 0, b->n);
+	for (size_t from = 0; from < a->n; from += 64) {
+		size_t n = a->n - from < 64 ? a->n - from : 64;
+		uint64_t v = ~(uint64_t)0;
 
-		for (size_t k = 0; k < words; k++) {
-			uint64_t u = v[k] & m[k];
+		for (size_t i = 0; i < n; i++)
+			mask[a->v[from + i]] |= (uint64_t)1 << i;
+		for (size_t j = 0; j < b->n; j++) {
+			uint64_t m = mask[b->v[j]];
 			uint64_t sum;
-			bool over = __builtin_add_overflow(v[k], u, &sum);
+			bool over = __builtin_add_overflow(v, v & m, &sum);
 
-			over |= __builtin_add_overflow(sum, carry, &sum);
-			carry = over;
-			v[k] = sum | (v[k] & ~m[k]);
+			over |= __builtin_add_overflow(sum, (uint64_t)carry[j], &sum);
+			carry[j] = over;
+			v = sum | (v & ~m);
+		}
+		for (size_t i = 0; i < n; i++) {
+			*out += !(v >> i & 1);
+			mask[a->v[from + i]] = 0;
 		}
 	}
-	for (size_t i = 0; i < a->n; i++)
-		*out += !(v[i / 64] >> (i % 64) & 1);
 	return 0;
 }
 

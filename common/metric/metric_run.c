@@ -110,7 +110,7 @@ static int put_measures(struct metric_run *r, struct json_val record, size_t row
 	double x;
 
 	for (size_t i = 0; i < sizeof what / sizeof *what; i++) {
-		struct json_iter it = json_iter(calls);
+		struct json_iter it = json_elements(calls);
 		struct json_val call;
 		double sum = 0;
 		bool any = false;
@@ -135,7 +135,7 @@ static int put_measures(struct metric_run *r, struct json_val record, size_t row
 static void identify(struct metric_row *item, struct json_val record)
 {
 	static const char *const names[] = { "expected", "ideal", "target", "reference", "answer", "refs" };
-	struct json_iter it = json_iter(json_get(record, "calls"));
+	struct json_iter it = json_elements(json_get(record, "calls"));
 	struct json_val v;
 
 	item->prompt = item->refs = 0;
@@ -191,7 +191,7 @@ static int find_row(size_t *row, uint32_t *repeat, struct metric_run *r, struct 
 
 int metric_run_add(struct metric_run *r, struct json_val record, struct str id, struct err *e)
 {
-	struct json_iter it = json_iter(json_get(record, "scores"));
+	struct json_iter it = json_members(json_get(record, "scores"));
 	struct json_val v = json_get(record, "pass");
 	struct str key;
 	uint32_t repeat;

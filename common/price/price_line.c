@@ -52,7 +52,7 @@ static int ratio_of(int64_t *num, int64_t *den, struct parse *p, struct json_val
 
 static int multipliers_of(struct parse *p, struct json_val v, struct err *e)
 {
-	struct json_iter it = json_iter(v);
+	struct json_iter it = json_members(v);
 	struct json_val val;
 	struct str key;
 
@@ -105,7 +105,7 @@ static int window_of(struct parse *p, struct json_val v, struct err *e)
 static int weekdays_of(struct parse *p, struct json_val v, struct err *e)
 {
 	static const char *const names[] = { "mon", "tue", "wed", "thu", "fri", "sat", "sun" };
-	struct json_iter it = json_iter(v);
+	struct json_iter it = json_elements(v);
 	struct json_val val;
 	struct str s;
 
@@ -125,10 +125,12 @@ static int weekdays_of(struct parse *p, struct json_val v, struct err *e)
 
 static int when_of(struct parse *p, struct json_val v, struct err *e)
 {
-	struct json_iter it = json_iter(v);
+	struct json_iter it = json_members(v);
 	struct json_val val;
 	struct str key;
 
+	if (v.type != JSON_OBJECT && v.type != JSON_NULL)
+		return bad(e, "when", "an object");
 	while (json_next_member(&key, &val, &it)) {
 		int failed = 0;
 
@@ -160,7 +162,7 @@ static int tier_of(struct parse *p, struct json_val v, struct err *e)
 {
 	struct price_line *l = p->l;
 	struct price_tier *t = &l->tiers[l->n_tiers];
-	struct json_iter it = json_iter(v);
+	struct json_iter it = json_members(v);
 	struct str key, s = { "", 0 };
 	struct json_val val;
 	bool have_over = false;
@@ -242,7 +244,9 @@ static int member(struct parse *p, struct str key, struct json_val v, struct err
 	if (json_key_is(key, STR("multipliers")))
 		return multipliers_of(p, v, e);
 	if (json_key_is(key, STR("tiers"))) {
-		it = json_iter(v);
+		if (v.type != JSON_ARRAY && v.type != JSON_NULL)
+			return bad(e, "tiers", "an array");
+		it = json_elements(v);
 		while (json_next(&val, &it))
 			if (tier_of(p, val, e))
 				return -1;
@@ -255,7 +259,7 @@ static int member(struct parse *p, struct str key, struct json_val v, struct err
 
 static int add_names(struct price_book *b, struct price_model *m, struct json_val match, struct err *e)
 {
-	struct json_iter it = json_iter(match);
+	struct json_iter it = json_elements(match);
 	struct json_val v;
 
 	while (json_next(&v, &it)) {
@@ -351,7 +355,7 @@ int price_line_add(struct price_book *b, struct str text, uint64_t lineno, struc
 		return err_nomem(e);
 	*p.l = (struct price_line){ .per = 1000000, .from = INT64_MIN, .to = INT64_MAX, .file = b->n_files - 1,
 				    .lineno = lineno };
-	it = json_iter(v);
+	it = json_members(v);
 	while (json_next_member(&key, &v, &it))
 		if (member(&p, key, v, e))
 			return -1;

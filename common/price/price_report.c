@@ -76,7 +76,7 @@ static void put_key(struct json_w *w, struct str key, const struct price_call *c
 	else if (str_is(key, "provider"))
 		v = json_get(call, "provider");
 	else
-		for (struct json_iter it = json_iter(json_get(record, "tags"));;) {
+		for (struct json_iter it = json_members(json_get(record, "tags"));;) {
 			struct json_val value;
 			struct str name;
 
@@ -190,7 +190,7 @@ static int add_call(struct price_report *rep, struct json_val call, struct json_
 int price_report_add(struct price_report *rep, struct json_val record, struct arena *a, struct err *e)
 {
 	struct json_val calls = json_get(record, "calls");
-	struct json_iter it = json_iter(calls);
+	struct json_iter it = json_elements(calls);
 	struct json_val call;
 
 	if (calls.type != JSON_ARRAY || !json_count(calls))
@@ -240,7 +240,7 @@ static void put_ndjson(struct buf *b, const struct price_report *rep, const stru
 	cells(cell, r);
 	json_w_begin(&w, '{');
 	if (json_parse(&keys, r->key, NULL) == 0) {
-		it = json_iter(keys);
+		it = json_elements(keys);
 		for (size_t i = 0; json_next(&v, &it); i++) {
 			json_w_key_str(&w, rep->keys[i]);
 			json_w_raw(&w, v.raw);
@@ -294,7 +294,7 @@ static void put_row(struct buf *b, const struct price_report *rep, const struct 
 	cells(cell, r);
 	it = (struct json_iter){ NULL, NULL };
 	if (json_parse(&keys, r->key, NULL) == 0)
-		it = json_iter(keys);
+		it = json_elements(keys);
 	for (size_t i = 0; i < rep->n_keys; i++) {
 		s = STR("-");
 		if (json_next(&v, &it) && v.type != JSON_NULL && (v.type != JSON_STRING || json_str(&s, v, &mem, NULL)))

@@ -150,7 +150,7 @@ static int modalities(struct counts *c, enum place p, struct json_val list, stru
 		{ "DOCUMENT", { R_IMAGE_IN, R_CACHED_IMAGE, R_IMAGE_OUT } },
 		{ "VIDEO", { R_VIDEO_IN, R_CACHED_VIDEO, R_N } },
 	};
-	struct json_iter it = json_iter(list);
+	struct json_iter it = json_elements(list);
 	struct json_val v;
 
 	while (json_next(&v, &it)) {
@@ -203,7 +203,7 @@ static int member(struct counts *c, enum place at, struct str key, struct json_v
 /* Nested objects are few and fixed in kind; `billed_units` inside itself ends with the JSON's depth. */
 static int walk(struct counts *c, enum place at, struct json_val obj, struct err *e)
 {
-	struct json_iter it = json_iter(obj);
+	struct json_iter it = json_members(obj);
 	struct json_val v;
 	struct str key;
 
@@ -409,7 +409,7 @@ static int read_top(struct reader *r, enum top t, struct json_val v, unsigned de
 
 static int read_members(struct reader *r, struct json_val obj, unsigned depth, struct err *e)
 {
-	struct json_iter it = json_iter(obj);
+	struct json_iter it = json_members(obj);
 	struct json_val v;
 	struct str key;
 

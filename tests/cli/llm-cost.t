@@ -35,6 +35,9 @@ has out.ndjson '"id":"e".*"code":"unpriced","message":"acme/one has no price for
 	"a price that was not in force then is unpriced"
 has out.ndjson '"id":"f".*"total":0,"currency":"USD","saved":0.000015}}$' "an answer from a cache costs nothing"
 has out.ndjson '"id":"g".*"code":"unsupported"' "two currencies have no sum"
+for odd in '"usage":[{"a":1}]' '"usage":"x"' '"calls":{"a":1}' '"calls":[7]' '"attributes":[1]' '"response":[{"a":1}]' '"timings":[1],"model_digest":"x"'; do
+	is "$(echo "{\"id\":1,\"model\":\"one\",$odd}" | llm-cost -q --only | grep -c '"error":{"code":"missing_field"')" 1 "no usage: $odd"
+done
 llm-cost price -q -j 4 -B book.ndjson in.ndjson | cmp -s - out.ndjson
 ok $? "-j changes no byte"
 llm-cost -q -B book.ndjson in.ndjson | cmp -s - out.ndjson

@@ -25,6 +25,10 @@ llm-eval score -q -j 4 -M squad_f1 -M em:ignore_case in.ndjson | cmp -s - out.nd
 ok $? "-j changes no byte"
 is "$(echo '{"id":1,"a":{"t":"xy"},"r":"y"}' | llm-eval score -M contains --field a.t --expected-field r --only)" \
 	'{"id":1,"scores":{"contains":1},"pass":true}' "fields by name and path"
+echo '{"id":1,"output":"x","refs":"x","scores":["a"],"hits":{"a":1},"relevant":"d","calls":{"a":[]}}' >odd.ndjson
+is "$(llm-eval score -M em --only odd.ndjson)" '{"id":1,"scores":{"em":1},"pass":true}' "members of other types are not looked at"
+is "$(llm-eval report odd.ndjson)" "$(echo '{"id":1}' | llm-eval report)" "nor by report"
+status 1 "but an error where they are needed" llm-eval score -M mrr odd.ndjson
 printf 'q1 0 d1 1\nq1 0 d2 0\n' >qrels
 is "$(echo '{"id":"q1","hits":[{"id":"d2"},{"id":"d1"}]}' | llm-eval score -M mrr -M recall@1:min=1 --qrels qrels --only)" \
 	'{"id":"q1","scores":{"mrr":0.5,"recall@1":0},"pass":false}' "qrels"

@@ -12,6 +12,7 @@ cat >"$d/calls" <<'END'
 {"modelVersion":"m","usageMetadata":{"promptTokenCount":9,"promptTokensDetails":[{"modality":"AUDIO","tokenCount":3}],"thoughtsTokenCount":1e2}}
 {"custom_id":"a","response":{"body":{"model":"m","service_tier":"x","usage":{"prompt_tokens":1000000000000}}}}
 {"attributes":{"gen_ai.request.model":"m","gen_ai.usage.input_tokens":1},"region":"us","timings":{"prompt":0.1}}
+{"model":"m","usage":[{"prompt_tokens":1}],"timings":[{"a":1}],"attributes":[{"a":1}]}
 {"model":"m","model_digest":"x","timings":{"prompt":1e3,"predicted":2.5},"calls":[{"cache":{"status":"hit"}}]}
 END
 "$top_builddir/tests/fuzz/price_fuzz" -mutate 3000 "$d"
