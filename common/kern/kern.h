@@ -25,6 +25,14 @@ bool kern_isa_available(enum kern_isa isa);
 /* CPU features in words, for --version and doctor: "avx2 fma f16c avx512f …". */
 void kern_features(struct buf *out);
 
+/*
+ * The roofline, measured on the calling thread with the chosen set: operations a second (2 a multiply-add) of int8 dots
+ * and f32 FMAs alone, in a few ms. Bandwidth is the caller's loop over kern_read(), which reads n bytes.
+ */
+enum kern_peak { KERN_PEAK_INT8, KERN_PEAK_F32 };
+double kern_peak(enum kern_peak what);
+uint64_t kern_read(const void *p, size_t n);
+
 /* ---- formats (type ids are GGUF's) ------------------------------------------------------------ */
 
 /* Elements and bytes a block; 0 where the type has no kernel. */

@@ -1,1 +1,24 @@
-common_libcommon_a_SOURCES += %D%/kern.h
+common_libcommon_a_SOURCES += %D%/kern.h %D%/kern.c %D%/kern_blas.c %D%/kern_cpu.c %D%/kern_format.c \
+	%D%/kern_impl.h %D%/kern_attn_impl.h %D%/kern_mul_impl.h %D%/kern_ops_impl.h %D%/kern_quantize.c \
+	%D%/kern_row_impl.h
+# FMA happens where it is written and nowhere else: the sets agree to the bit.
+KERN_CFLAGS = $(AM_CFLAGS) -ffp-contract=off -fno-trapping-math
+noinst_LIBRARIES += %D%/libkern_scalar.a
+%C%_libkern_scalar_a_SOURCES = %D%/kern_scalar.c %D%/kern_vec_scalar.h
+%C%_libkern_scalar_a_CFLAGS = $(KERN_CFLAGS)
+LIBS_ISA += %D%/libkern_scalar.a
+EXTRA_DIST += %D%/kern_vec_avx2.h %D%/kern_vec_avx512.h
+if X86_64
+noinst_LIBRARIES += %D%/libkern_avx2.a %D%/libkern_avx512.a
+%C%_libkern_avx2_a_SOURCES = %D%/kern_avx2.c
+%C%_libkern_avx2_a_CFLAGS = $(KERN_CFLAGS) -mavx2 -mfma -mf16c
+%C%_libkern_avx512_a_SOURCES = %D%/kern_avx512.c
+%C%_libkern_avx512_a_CFLAGS = $(KERN_CFLAGS) -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl \
+	-mavx512vnni -mprefer-vector-width=512
+LIBS_ISA += %D%/libkern_avx2.a %D%/libkern_avx512.a
+endif
+check_PROGRAMS += %D%/kern_test
+TESTS += %D%/kern_test
+%C%_kern_test_SOURCES = %D%/kern_test.c
+%C%_kern_test_LDADD = $(LIBS_COMMON)
+EXTRA_DIST += tests/fixtures/kern/kern.golden tests/fixtures/kern/make-kern.py
