@@ -86,13 +86,14 @@ static inline const char *read_f32(float *out, const char *p, const char *end)
 	to = digits(&w, p, end);
 	n = to - first;
 	if (to < end && *to == '.') {
-		const char *point = to;
+		bool small = n == 0;
 
-		for (first = to + 1; !w && first < end && *first == '0'; first++)
-			;
+		first = to + 1;
 		to = digits(&w, first, end);
-		fraction = to - point - 1;
-		n += to - first;
+		fraction = to - first;
+		n += fraction;
+		for (; small && n > 19 && *first == '0'; first++)
+			n--; /* zeros in front do not count */
 	}
 	d = (double)w / ten[fraction <= 22 ? fraction : 0];
 	memcpy(&bits, &d, sizeof bits);

@@ -142,7 +142,7 @@ static void swap(struct buf *a, struct buf *b)
 	*b = t;
 }
 
-/* A line out of the chunk: 1 whole (its LF taken off), 0 more bytes are needed. */
+/* A line out of the chunk, its LF taken off; false when more bytes are needed. */
 static bool cut_line(struct record *r, struct source *s)
 {
 	const char *lf = s->chunk.n ? memchr(s->chunk.p, '\n', s->chunk.n) : NULL;

@@ -291,8 +291,7 @@ static int drain(struct record_io *io)
 	}
 	if (io->rs.commit && io->head >= io->rs.commit_at) {
 		io->rs.commit = false;
-		/* OUT first: an error that is not in the new FILE any more must be a record of OUT
-		 */
+		/* OUT first: what is no error in the new FILE any more must be in OUT */
 		if (record_dest_commit(&io->out, &io->broken) ||
 		    record_dest_commit(&io->err, &io->broken))
 			return -1;
@@ -300,7 +299,7 @@ static int drain(struct record_io *io)
 	return io->idle ? record_flush(io, true, &io->broken) : 0;
 }
 
-/* Done, with r->out built. `first` is the error that --fail-fast stops for. */
+/* Done, with r->out built; `held`: by the tool. */
 static int finish(struct record_io *io, struct record *r, bool held, struct err *e)
 {
 	int failed;
@@ -379,12 +378,16 @@ static int duplicate(struct record *r, struct err *e)
 		*first = r->line;
 		return 0;
 	}
-	return err_set(e, ERR_DUPLICATE_ID, "the id %.*s was seen before, on line %llu",
-		       (int)(r->id_text.n < 80 ? r->id_text.n : 80), r->id_text.p,
-		       (unsigned long long)*first);
+	err_set(e, ERR_DUPLICATE_ID, "the id %.*s was seen before",
+		(int)(r->id_text.n < 80 ? r->id_text.n : 80), r->id_text.p);
+	if (*first)
+		err_set(e, ERR_DUPLICATE_ID, "the id %.*s was seen before, on line %llu",
+			(int)(r->id_text.n < 80 ? r->id_text.n : 80), r->id_text.p,
+			(unsigned long long)*first);
+	return -1;
 }
 
-/* What becomes of a line: `out` in step(). */
+/* What becomes of a line. */
 enum fate { NOTHING, TO_TOOL, FINISHED, SKIPPED };
 
 /* A line into a record. */

@@ -9,3 +9,6 @@ TESTS += %D%/record_test
 common_record_record_test_SOURCES = %D%/record_test.c
 common_record_record_test_LDADD = $(LIBS_COMMON)
 common_record_record_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+EXTRA_PROGRAMS += %D%/record_bench
+common_record_record_bench_SOURCES = %D%/record_bench.c
+common_record_record_bench_LDADD = $(LIBS_COMMON)

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int beside(struct buf *out, const struct record_io *io, struct err *e)
@@ -212,6 +213,7 @@ static int open_out(uint64_t *size, struct record_io *io, struct err *e)
 {
 	const char *path = io->o.resume, *errors = io->o.errors;
 	uint64_t errors_size;
+	struct stat st;
 
 	io->rs.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 	if (io->rs.fd < 0)
@@ -220,7 +222,7 @@ static int open_out(uint64_t *size, struct record_io *io, struct err *e)
 		return err_set(e, ERR_OPEN, "%s: another process is writing it", path);
 	if (looks_ours(io, e) || os_trim_torn(size, path, e))
 		return -1;
-	if (errors && !access(errors, F_OK))
+	if (errors && !stat(errors, &st) && S_ISREG(st.st_mode)) /* else it keeps nothing */
 		return os_trim_torn(&errors_size, errors, e) ||
 				       read_ids(&io->rs.errors, errors, false, e)
 			       ? -1
