@@ -15,3 +15,7 @@ check_PROGRAMS += %D%/jinja_test
 common_tok_jinja_test_SOURCES = %D%/jinja_test.c
 common_tok_jinja_test_LDADD = $(LIBS_COMMON)
 TESTS += %D%/jinja_test
+check_PROGRAMS += %D%/unicode_test
+common_tok_unicode_test_SOURCES = %D%/unicode_test.c
+common_tok_unicode_test_LDADD = $(LIBS_COMMON)
+TESTS += %D%/unicode_test
