@@ -7,10 +7,11 @@ include tests/fuzz/local.mk
 
 # Slow tests use the real models of scripts/fetch-models; each skips what is not there.
 SLOW_TESTS =
+include tests/bench/local.mk
 include tests/slow/local.mk
 EXTRA_DIST += $(SLOW_TESTS)
 .PHONY: check-slow bench
 check-slow: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(SLOW_TESTS)'
-bench: all
-	$(SHELL) $(top_srcdir)/tests/bench/run
+bench: all $(EXTRA_PROGRAMS)
+	top_srcdir=$(abs_top_srcdir) top_builddir=$(abs_top_builddir) $(SHELL) $(top_srcdir)/tests/bench/run $(CASES)

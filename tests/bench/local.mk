@@ -1,0 +1,5 @@
+# Built by `make bench` alone.
+EXTRA_PROGRAMS += %D%/pair
+%C%_pair_SOURCES = %D%/pair.c
+CLEANFILES += $(EXTRA_PROGRAMS)
+EXTRA_DIST += %D%/run %D%/search.py %D%/vectors.py
