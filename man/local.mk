@@ -3,3 +3,4 @@ dist_man_MANS += %D%/llm-cost.1 %D%/llm-eval.1
 dist_man_MANS += %D%/llm-cost.1
 dist_man_MANS += %D%/llm-tokenize.1
 dist_man_MANS += %D%/llm-records.5
+dist_man_MANS += %D%/llm-index.1

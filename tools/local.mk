@@ -8,3 +8,7 @@ bin_PROGRAMS += %D%/llm-eval
 bin_PROGRAMS += %D%/llm-tokenize
 tools_llm_tokenize_SOURCES = %D%/llm-tokenize.c
 tools_llm_tokenize_LDADD = $(LIBS_COMMON)
+
+bin_PROGRAMS += %D%/llm-index
+%C%_llm_index_SOURCES = %D%/llm-index.c
+%C%_llm_index_LDADD = $(LIBS_COMMON)

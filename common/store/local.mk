@@ -1,1 +1,6 @@
-common_libcommon_a_SOURCES += %D%/store.h
+common_libcommon_a_SOURCES += %D%/store.h %D%/store_impl.h %D%/index_db.c %D%/index_put.c %D%/index_read.c \
+	%D%/index_search.c
+check_PROGRAMS += %D%/store_test
+%C%_store_test_SOURCES = %D%/store_test.c
+%C%_store_test_LDADD = $(LIBS_COMMON)
+TESTS += %D%/store_test

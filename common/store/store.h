@@ -1,7 +1,95 @@
-/* store: see HACKING for its place. */
+/*
+ * store: everything that is kept in SQLite. Now: the vector index of llm-index, one flat file.
+ *
+ * The file (application_id "LLMI", user_version = schema): WAL, STRICT tables. Vectors lie in segments of 256 slots: codes
+ * (int8, for the scan), truth (f32, normalised once at insert, for the score) and bookkeeping apart, so that a scan touches
+ * code bytes only. Search is exact: the int8 scan keeps every vector whose upper bound reaches the k-th best, the truth of
+ * those decides; no result differs from a scan of all f32 vectors (bound: see search.c).
+ *
+ * One model an index: the first vector pins dimensions and model digest; others are refused.
+ *
+ * Writers: one at a time (BEGIN IMMEDIATE with a busy timeout); readers see snapshots. A handle belongs to one thread.
+ */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
 #include "base/base.h"
+#include "kern/kern.h"
+#include "os/os.h"
+
+struct store_index;
+
+enum store_mode {
+	STORE_READ,   /* must exist; nothing is written */
+	STORE_WRITE,  /* must exist */
+	STORE_CREATE, /* made when it is not there */
+};
+/* ERR_OPEN: not there, not an index of ours, an unknown schema, damaged, locked for too long. */
+int store_index_open(struct store_index **out, const char *path, enum store_mode mode, struct err *e);
+/* Commits what is pending; frees ix in any case. */
+int store_index_close(struct store_index *ix, struct err *e);
+
+/* What made a vector; empty strings where it is not known. */
+struct store_pin {
+	struct str model, digest;
+};
+struct store_item {
+	struct str id;
+	struct str text;     /* p NULL: none */
+	struct str metadata; /* JSON object; p NULL: none */
+	struct str of;       /* the document of a chunk; p NULL: none */
+	int64_t seq, start, end;
+	const float *vec;    /* [dims]; NULL in what store_index_get() gives with no vector wanted */
+	size_t dims;
+	struct store_pin pin;
+};
+
+enum store_change { STORE_ADDED, STORE_UPDATED, STORE_UNCHANGED, STORE_N_CHANGES };
+/*
+ * Insert or replace by id. Unchanged (same text, metadata and vector) writes nothing. Opens a transaction when none is open;
+ * store_index_commit() ends it. ERR_DIMENSION_MISMATCH, ERR_MODEL_MISMATCH (both sides named), ERR_INVALID_VECTOR (zero, NaN).
+ */
+int store_index_put(enum store_change *out, struct store_index *ix, const struct store_item *it, struct err *e);
+int store_index_commit(struct store_index *ix, struct err *e);
+/* Does the index hold this id with this text? */
+int store_index_has(bool *out, struct store_index *ix, struct str id, struct str text, struct err *e);
+/* *found false: no such id. Strings and vector live in a. */
+int store_index_get(struct store_item *out, bool *found, struct store_index *ix, struct str id, struct arena *a, struct err *e);
+/* Delete an id, or with `of` every chunk of that document; *n counts. */
+int store_index_delete(uint64_t *n, struct store_index *ix, struct str id, bool of, struct err *e);
+/* Every item in order of its id's bytes, without vectors; fn returns -1 to stop. */
+typedef int store_item_fn(const struct store_item *it, void *arg, struct err *e);
+int store_index_each(struct store_index *ix, struct str prefix, store_item_fn *fn, void *arg, struct err *e);
+
+struct store_hit {
+	float score; /* cosine */
+	struct store_item item;
+};
+struct store_hits {
+	struct store_hit *v;
+	size_t n;
+};
+/*
+ * The k nearest of each of n queries (q [n, dims], any length but 0), best first, ties by id bytes ascending. out [n]; hits
+ * live in a. Queries of one call share the scan; results do not depend on what shares it, nor on the pool.
+ */
+int store_index_search(struct store_hits *out, struct store_index *ix, const float *q, size_t n, size_t dims, size_t k,
+		       float min_score, struct os_pool *pool, struct arena *a, struct err *e);
+/* ERR_INVALID_VECTOR for a vector with no direction: zero, NaN, infinite. */
+int store_vector_check(const float *v, size_t dims, struct err *e);
+/* A query's model against the pin. */
+int store_index_check_pin(const struct store_index *ix, const struct store_pin *pin, size_t dims, struct err *e);
+
+struct store_stats {
+	uint64_t items, documents, segments, dead_slots, bytes, text_bytes;
+	uint32_t schema, dims;
+	struct store_pin pin; /* lives with ix */
+	uint64_t generation;  /* counts commits that changed something */
+};
+int store_index_stats(struct store_stats *out, struct store_index *ix, struct err *e);
+/* SQLite's own check, then ours: checksums, live slots against items both ways, sizes, norms, codes and bounds quantised anew.
+ * fn is called for each finding; *n counts them. */
+typedef int store_finding_fn(const char *what, struct str id, void *arg, struct err *e);
+int store_index_check(uint64_t *n, struct store_index *ix, store_finding_fn *fn, void *arg, struct err *e);
 
 #endif

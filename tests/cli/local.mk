@@ -11,3 +11,5 @@ TESTS += %D%/llm-eval.t
 EXTRA_DIST += %D%/llm-eval.t
 TESTS += %D%/llm-tokenize.t
 EXTRA_DIST += %D%/llm-tokenize.t
+TESTS += %D%/llm-index.t
+EXTRA_DIST += %D%/llm-index.t
