@@ -137,7 +137,8 @@ static int check_names(const struct record_opts *o, struct err *e)
 		return err_set(e, ERR_USAGE, "--resume %s writes there: leave -o out", o->resume);
 	for (size_t k = 0; k < n; k++) {
 		for (size_t j = k + 1; j < n; j++)
-			if (outs[k] && outs[j] && !strcmp(outs[k], outs[j]))
+			if (outs[k] && outs[j] && !strcmp(outs[k], outs[j]) &&
+			    strcmp(outs[k], "/dev/null") != 0)
 				return err_set(e, ERR_USAGE, "%s is named for two outputs",
 					       outs[k]);
 		for (size_t i = 0; outs[k] && (i < o->n_files || i == 0); i++) {
