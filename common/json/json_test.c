@@ -86,7 +86,7 @@ static const char *const bad[] = {
 	"",
 	" ",
 	"nul",
-	"nulll",
+	"nullx",
 	"True",
 	"NaN",
 	"Infinity",

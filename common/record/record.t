@@ -164,7 +164,7 @@ exec 9>&-
 wait
 
 # ---- signals
-record_demo --sleep-us 3000 -j 2 many >cut 2>err &
+record_demo --sleep-us 3000 -j 2 many >stopped 2>err &
 pid=$!
 sleep 0.2
 kill -INT $pid 2>/dev/null || :
@@ -173,8 +173,8 @@ wait $pid
 got=$?
 [ $got = 143 ] || [ $got = 130 ]
 ok $? "a stop signal is passed on to the shell (status $got)"
-lines=$(wc -l <cut)
-[ "$lines" -gt 0 ] && [ "$lines" -lt 3000 ] && head -n "$lines" want | cmp -s - cut
+lines=$(wc -l <stopped)
+[ "$lines" -gt 0 ] && [ "$lines" -lt 3000 ] && head -n "$lines" want | cmp -s - stopped
 ok $? 'what was finished is written, in whole lines'
 
 done_testing

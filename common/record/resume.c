@@ -60,7 +60,7 @@ static int write_beside(const struct record_io *io, bool any, struct err *e)
 static int read_beside(bool *there, struct record_io *io, struct err *e)
 {
 	struct buf path, b;
-	struct json_val v;
+	struct json_val v = { { NULL, 0 }, JSON_NONE };
 	struct str old;
 	int failed = 0;
 
