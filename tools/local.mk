@@ -12,3 +12,6 @@ tools_llm_tokenize_LDADD = $(LIBS_COMMON)
 bin_PROGRAMS += %D%/llm-index
 %C%_llm_index_SOURCES = %D%/llm-index.c
 %C%_llm_index_LDADD = $(LIBS_COMMON)
+bin_PROGRAMS += %D%/llm-model
+%C%_llm_model_SOURCES = %D%/llm-model.c
+%C%_llm_model_LDADD = $(LIBS_COMMON)

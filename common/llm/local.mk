@@ -4,3 +4,7 @@ check_PROGRAMS += %D%/registry_test
 %C%_registry_test_SOURCES = %D%/registry_test.c
 %C%_registry_test_LDADD = $(LIBS_COMMON)
 TESTS += %D%/registry_test
+check_PROGRAMS += %D%/import_test
+%C%_import_test_SOURCES = %D%/import_test.c
+%C%_import_test_LDADD = $(LIBS_COMMON)
+TESTS += %D%/import_test

@@ -137,6 +137,24 @@ static void check_tokenizer(struct found *f, const struct gguf *g)
 	tok_close(t);
 }
 
+/* Presence, type and shape of every tensor, where the architecture is known here. */
+static void check_model(struct found *f, const struct gguf *g, struct os_pool *pool)
+{
+	struct str arch = gguf_str_or(g, "general.architecture", STR(""));
+	struct model_opts o = { .max_batch = 1, .pooling = -1 };
+	struct err e = { 0 };
+	struct model *m;
+
+	for (const char *const *a = model_archs(); *a; a++) {
+		if (!str_is(arch, *a))
+			continue;
+		if (model_open(&m, g, pool, &o, &e))
+			report(f, "%s", e.text);
+		else
+			model_close(m);
+	}
+}
+
 /* ---- digest ------------------------------------------------------------------------------ */
 
 /* 64 hex digits at s, to lower case. */
@@ -204,6 +222,7 @@ int llm_verify(size_t *n_bad, const struct gguf *g, struct os_pool *pool,
 
 	check_ends(&f, g);
 	check_tokenizer(&f, g);
+	check_model(&f, g, pool);
 	check_digest(&f, g);
 	r = scan_tensors(&f, g, pool, e);
 	*n_bad = f.n;

@@ -13,3 +13,5 @@ TESTS += %D%/llm-tokenize.t
 EXTRA_DIST += %D%/llm-tokenize.t
 TESTS += %D%/llm-index.t
 EXTRA_DIST += %D%/llm-index.t
+TESTS += %D%/llm-model.t
+EXTRA_DIST += %D%/llm-model.t

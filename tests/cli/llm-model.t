@@ -1,0 +1,103 @@
+#!/bin/sh
+# llm-model: what it shows, finds, refuses and makes.
+. "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}/tests/lib.sh"
+bert=$fixtures/tiny-bert.gguf
+llama=$fixtures/tiny-llama.gguf
+cd "$scratch" || exit 1
+
+# field NAME: a number or string of the JSON line in $scratch/out
+field() { sed -n "s/.*\"$1\":\"\{0,1\}\([^,\"}]*\).*/\1/p" "$scratch/out"; }
+
+status 0 'show' llm-model show "$llama"
+has "$scratch/out" '^architecture  llama, 2 layers' 'the architecture'
+has "$scratch/out" "^sha256        $(sha256sum "$llama" | cut -c1-64)$" 'the digest is that of sha256sum'
+status 0 'show --json' llm-model show --json "$bert"
+is "$(field architecture) $(field layers) $(field pooling) $(field kv_bytes_per_token)" 'bert 2 mean 0' 'its members'
+status 0 'show --tensors' llm-model show --tensors "$bert"
+is "$(wc -l <"$scratch/out" | tr -d ' ')" 37 'a line a tensor'
+has "$scratch/out" '^blk\.1\.ffn_up\.weight +F16 +48 x 96$' 'name, type, shape'
+status 0 'show --keys --json' llm-model show --keys --json "$bert"
+has "$scratch/out" '^\{"key":"bert.pooling_type","value":1\}$' 'a key as JSON'
+has "$scratch/out" '^\{"key":"tokenizer.ggml.tokens","value":\["' 'an array whole'
+
+status 5 'a file that is none' llm-model show "$top_srcdir/README"
+has "$scratch/err" 'not a GGUF file' 'says so'
+status 5 'a file that is not there' llm-model show ./none.gguf
+has "$scratch/err" 'none.gguf: No such file' 'says so'
+status 2 'no operand' llm-model show
+status 2 'two operands' llm-model show a b
+status 2 'no such verb' llm-model shwo a
+
+status 0 'list of nothing' llm-model list
+is "$(cat "$scratch/out")" '' 'is empty'
+mkdir -p "$XDG_DATA_HOME/llm-utils/models"
+cp "$bert" "$XDG_DATA_HOME/llm-utils/models/small.gguf"
+status 0 'list' llm-model list --json
+is "$(field name) $(field source) $(field bytes)" "small llm-utils $(wc -c <"$bert" | tr -d ' ')" 'a model by name'
+status 0 'a name is found' llm-model digest small
+has "$scratch/out" "^$(sha256sum "$bert" | cut -c1-64)  .*/small.gguf$" 'its digest'
+status 5 'an unknown name' llm-model show smal
+has "$scratch/err" 'no model is named "smal".*found 1: small' 'and what there is'
+
+status 0 'verify a good file' llm-model verify "$bert"
+is "$(cat "$scratch/out")" "$bert: good" 'says so'
+status 0 'verify --json' llm-model verify --json "$llama"
+has "$scratch/out" '^\{"ok":true,"problems":0,"sha256":"[0-9a-f]{64}"\}$' 'as JSON'
+cp "$bert" bad.gguf
+size=$(wc -c <bad.gguf)
+# the last tensor's last f32 becomes a NaN
+llm-model show --tensors bad.gguf | tail -n 1 >last
+printf '\377\377\377\177' | dd of=bad.gguf bs=1 seek=$((size - size % 32 - 32)) conv=notrunc 2>/dev/null
+status 5 'a value that is not finite' llm-model verify bad.gguf
+has "$scratch/err" 'tensor .* holds values that are not finite' 'the tensor is named'
+head -c $((size / 2)) "$bert" >cut.gguf
+status 5 'half a file' llm-model verify cut.gguf
+has "$scratch/err" 'not whole' 'is not whole'
+{ cat "$bert" && head -c 64 /dev/zero; } >long.gguf
+status 5 'a file with more behind it' llm-model verify long.gguf
+has "$scratch/err" '64 bytes behind the last tensor' 'says how much'
+cp "$bert" sum.gguf
+sha256sum sum.gguf >sum.gguf.sha256
+status 0 'a digest recorded beside the file' llm-model verify ./sum.gguf
+sed 's/^./x/; s/^x/0/; s/^0\(.\)/f\1/' sum.gguf.sha256 >t && mv t sum.gguf.sha256
+status 5 'another digest' llm-model verify ./sum.gguf
+has "$scratch/err" 'SHA-256 is [0-9a-f]+, .*sum.gguf.sha256 says f' 'both are shown'
+status 5 '--sha256' llm-model verify "$bert" --sha256 0000
+status 0 '--sha256 that fits' llm-model verify "$bert" --sha256 "$(sha256sum "$bert" | cut -c1-64)"
+
+status 0 'quantize' llm-model quantize "$bert" q8.gguf --type q8_0
+status 0 'what it made' llm-model show --json q8.gguf
+has "$scratch/out" '"types":\{"F32":\{"tensors":23,.*"Q8_0"' 'norms stay, weights become Q8_0'
+status 0 'is good' llm-model verify q8.gguf
+status 0 'with one thread' llm-model quantize "$bert" q8b.gguf --type Q8_0 -t 1
+cmp -s q8.gguf q8b.gguf
+ok $? 'the same bytes'
+status 0 'the same type again is a copy' llm-model quantize q8.gguf q8c.gguf --type q8_0
+cmp -s q8.gguf q8c.gguf
+ok $? 'byte for byte'
+status 2 'an unknown type' llm-model quantize "$bert" x.gguf --type q9
+has "$scratch/err" 'none of f32 f16' 'the types are listed'
+status 2 'no type' llm-model quantize "$bert" x.gguf
+status 5 'quantizing what is quantized' llm-model quantize "$llama" x.gguf --type q8_0
+has "$scratch/err" 'already; quantize from' 'says from what instead'
+[ ! -e x.gguf ]
+ok $? 'nothing is left behind'
+status 5 'a folder that is not there' llm-model quantize "$bert" none/x.gguf --type q8_0
+
+status 5 'import of no folder' llm-model import ./none -o x.gguf
+status 5 'import of a file' llm-model import "$bert" -o x.gguf
+has "$scratch/err" 'not a folder' 'says so'
+status 2 'import to nowhere' llm-model import .
+mkdir hf
+status 5 'import of an empty folder' llm-model import hf -o x.gguf
+has "$scratch/err" 'config.json' 'names what is missing'
+echo '{"architectures":["FancyModel"]}' >hf/config.json
+status 5 'import of the unknown' llm-model import hf -o x.gguf
+has "$scratch/err" '"FancyModel" is not imported; known are LlamaForCausalLM' 'lists the known'
+[ ! -e x.gguf ]
+ok $? 'nothing is left behind'
+if [ -w /dev/full ]; then
+	llm-model show "$bert" >/dev/full 2>"$scratch/err"
+	is $? 4 'a full disk'
+fi
+done_testing

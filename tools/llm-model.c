@@ -1,0 +1,486 @@
+/* llm-model: models on disk: import, quantize, look into, verify, list; and whether this
+ * installation works. */
+#include "config.h"
+#include "cli/cli.h"
+#include "llm/llm.h"
+#include "base/banned.h"
+#include <unistd.h>
+
+struct opts {
+	const char *output, *type, *name, *sha256;
+	uint32_t threads;
+	bool json, keys, tensors, names;
+};
+
+#define OPT(k, l, nm, a, m, vb, hlp)                                                               \
+	{                                                                                          \
+		.kind = CLI_K_##k, .letter = l, .name = nm, .arg = a, .help = hlp, .verbs = vb,    \
+		.offset = offsetof(struct opts, m), .given = CLI_NOT_KEPT, .min = 1, .max = 1024   \
+	}
+static const struct cli_opt options[] = {
+	OPT(STR, 'o', "output", "FILE", output, " import ", "import: the GGUF file to write"),
+	OPT(STR, 0, "type", "TYPE", type, " import quantize ",
+	    "f32, f16, bf16, q8_0, q4_0, q4_k_m, … [import: f16]"),
+	OPT(STR, 0, "name", "NAME", name, " import ", "the model's own name [the folder's]"),
+	OPT(STR, 0, "sha256", "HEX", sha256, " verify ", "the digest that the file must have"),
+	OPT(FLAG, 0, "keys", NULL, keys, " show ", "the keys of the file, one a line"),
+	OPT(FLAG, 0, "tensors", NULL, tensors, " show ", "the tensors of the file, one a line"),
+	OPT(FLAG, 0, "names", NULL, names, " list ", "only the names"),
+	OPT(FLAG, 0, "json", NULL, json, " show list verify digest ",
+	    "JSON, one object a line"),
+	OPT(U32, 't', "threads", "N", threads, " import quantize verify ",
+	    "threads [all processors]"),
+	CLI_END
+};
+static const struct cli_verb verbs[] = {
+	{ "import", "DIR", "make a GGUF file of a Hugging Face folder (-o FILE)" },
+	{ "quantize", "IN OUT", "make a smaller file of another type (--type)" },
+	{ "show", "MODEL", "what is in a model" },
+	{ "verify", "MODEL", "look for damage" },
+	{ "list", "", "the models that can be named with -m" },
+	{ "digest", "MODEL", "the SHA-256 of the file" },
+	{ NULL, NULL, NULL },
+};
+static const char *const examples[] = { "llm-model list",
+					"llm-model show smollm2-135m-instruct-q4_1", NULL };
+static const struct cli_prog prog = {
+	"llm-model", "VERB [ARG...]", "import, quantize, inspect and verify model files",
+	options,     verbs,           examples
+};
+
+/* A failed write shows when cli_finish() closes standard output. */
+static void out(const struct buf *b)
+{
+	fwrite(buf_str(b).p, 1, b->n, stdout);
+}
+
+static int open_named(struct gguf **g, const char *name, struct err *e)
+{
+	struct buf path;
+	int r;
+
+	buf_init(&path, 65536);
+	r = llm_find(&path, NULL, name, LLM_GENERATE, e) || gguf_open(g, path.p, e) ? -1 : 0;
+	buf_release(&path);
+	return r;
+}
+
+/* "92.0 MiB", in the unit that leaves less than 1024. */
+static void add_bytes(struct buf *b, uint64_t n)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	double v = (double)n;
+	size_t u = 0;
+
+	for (; v >= 1024 && u < 4; u++)
+		v /= 1024;
+	buf_addf(b, u ? "%.1f %s" : "%.0f %s", v, units[u]);
+}
+
+/* "134.5 M" */
+static void add_count(struct buf *b, uint64_t n)
+{
+	double v = (double)n;
+
+	buf_addf(b, "%.1f %c",
+		 v >= 1e9   ? v / 1e9
+		 : v >= 1e6 ? v / 1e6
+			    : v / 1e3,
+		 v >= 1e9   ? 'G'
+		 : v >= 1e6 ? 'M'
+			    : 'k');
+}
+
+/* ---- show -------------------------------------------------------------------------------- */
+
+/* A text of the file on one line: control characters as blanks, at most `max` bytes, cut at a
+ * character. */
+static void add_line(struct buf *b, struct str s, size_t max)
+{
+	size_t n = s.n <= max ? s.n : utf8_border(s, max);
+
+	for (size_t i = 0; i < n; i++)
+		buf_addc(b, (unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f ? ' ' : s.p[i]);
+	if (n < s.n)
+		buf_addz(b, "…");
+}
+
+static void show_human(struct buf *b, const struct gguf *g, const struct llm_facts *f,
+		       const char *digest)
+{
+	buf_addf(b, "file          %s (", gguf_path(g));
+	add_bytes(b, f->bytes);
+	buf_addf(b, gguf_n_parts(g) > 1 ? ", %zu parts)\n" : ")\n", gguf_n_parts(g));
+	buf_addz(b, "name          ");
+	add_line(b, f->name, 200);
+	buf_addz(b, "\narchitecture  ");
+	add_line(b, f->arch, 60);
+	buf_addf(b, ", %u layers, %u wide, %u heads", f->n_layer, f->n_embd, f->n_head);
+	if (f->n_head_kv != f->n_head)
+		buf_addf(b, " (%u for keys and values)", f->n_head_kv);
+	buf_addf(b, ", feed-forward %u\nparameters    ", f->n_ff);
+	add_count(b, f->n_params);
+	buf_addf(b, ", %.2f bits each\n",
+		 f->n_params ? 8 * (double)f->bytes / (double)f->n_params : 0.0);
+	buf_addz(b, "tensors       ");
+	for (uint32_t t = 0, first = 1; t < GGUF_N_TYPES; t++)
+		if (f->types[t].tensors) {
+			buf_addf(b, "%s%llu %s (", first ? "" : ", ",
+				 (unsigned long long)f->types[t].tensors, gguf_type_info(t)->name);
+			add_bytes(b, f->types[t].bytes);
+			buf_addc(b, ')');
+			first = 0;
+		}
+	buf_addf(b, "\ncontext       %u tokens\n", f->n_ctx);
+	if (f->kv_bytes_per_token) {
+		buf_addz(b, "KV cache      ");
+		add_bytes(b, f->kv_bytes_per_token);
+		buf_addz(b, " a token, ");
+		add_bytes(b, f->kv_bytes_per_token * f->n_ctx);
+		buf_addz(b, " at full context (F16)\n");
+	}
+	buf_addz(b, "tokenizer     ");
+	add_line(b, f->tok_model.n ? f->tok_model : STR("none"), 40);
+	if (f->tok_pre.n) {
+		buf_addz(b, ", ");
+		add_line(b, f->tok_pre, 60);
+	}
+	buf_addf(b, ", %llu tokens\n", (unsigned long long)f->n_vocab);
+	if (f->pooling)
+		buf_addf(b, "pooling       %s\n", f->pooling);
+	buf_addf(b, f->template_bytes ? "chat template %llu bytes\n" : "chat template none\n",
+		 (unsigned long long)f->template_bytes);
+	if (f->license.n) {
+		buf_addz(b, "licence       ");
+		add_line(b, f->license, 80);
+		buf_addc(b, '\n');
+	}
+	buf_addf(b, "sha256        %s\n", digest);
+}
+
+static void show_json(struct buf *b, const struct gguf *g, const struct llm_facts *f,
+		      const char *digest)
+{
+	struct json_w w = json_w(b);
+	const struct {
+		const char *name;
+		struct str v;
+	} texts[] = { { "name", f->name },
+		      { "architecture", f->arch },
+		      { "license", f->license },
+		      { "tokenizer", f->tok_model },
+		      { "pre_tokenizer", f->tok_pre } };
+	const struct {
+		const char *name;
+		uint64_t v;
+	} counts[] = { { "bytes", f->bytes },
+		       { "parameters", f->n_params },
+		       { "layers", f->n_layer },
+		       { "width", f->n_embd },
+		       { "feed_forward", f->n_ff },
+		       { "heads", f->n_head },
+		       { "kv_heads", f->n_head_kv },
+		       { "context", f->n_ctx },
+		       { "vocabulary", f->n_vocab },
+		       { "kv_bytes_per_token", f->kv_bytes_per_token },
+		       { "template_bytes", f->template_bytes } };
+
+	json_w_begin(&w, '{');
+	json_w_key(&w, "path");
+	json_w_strz(&w, gguf_path(g));
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		json_w_key(&w, texts[i].name);
+		if (texts[i].v.n)
+			json_w_str(&w, texts[i].v);
+		else
+			json_w_null(&w);
+	}
+	for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+		json_w_key(&w, counts[i].name);
+		json_w_u64(&w, counts[i].v);
+	}
+	json_w_key(&w, "pooling");
+	json_w_strz(&w, f->pooling);
+	json_w_key(&w, "types");
+	json_w_begin(&w, '{');
+	for (uint32_t t = 0; t < GGUF_N_TYPES; t++)
+		if (f->types[t].tensors) {
+			json_w_key(&w, gguf_type_info(t)->name);
+			json_w_begin(&w, '{');
+			json_w_key(&w, "tensors");
+			json_w_u64(&w, f->types[t].tensors);
+			json_w_key(&w, "bytes");
+			json_w_u64(&w, f->types[t].bytes);
+			json_w_end(&w, '}');
+		}
+	json_w_end(&w, '}');
+	json_w_key(&w, "sha256");
+	json_w_strz(&w, digest);
+	json_w_end(&w, '}');
+	buf_addc(b, '\n');
+}
+
+#define SHOW_ELEMS 8 /* of an array, for people */
+
+/* "name = value", or with --json {"key":…,"value":…} whole. */
+static void show_key(struct buf *b, const struct gguf_key *k, bool json)
+{
+	struct json_w w = json_w(b);
+
+	if (json) {
+		json_w_begin(&w, '{');
+		json_w_key(&w, "key");
+		json_w_str(&w, k->name);
+		json_w_key(&w, "value");
+	} else {
+		add_line(b, k->name, 200);
+		buf_addz(b, " = ");
+	}
+	gguf_key_json(&w, k, json ? UINT64_MAX : SHOW_ELEMS);
+	if (json)
+		json_w_end(&w, '}');
+	buf_addc(b, '\n');
+}
+
+static void show_tensor(struct buf *b, const struct gguf_tensor *t, bool json)
+{
+	struct json_w w = json_w(b);
+
+	if (!json) {
+		size_t at = b->n;
+
+		add_line(b, t->name, 63);
+		buf_addf(b, "%*s %-7s ", at + 40 > b->n ? (int)(at + 40 - b->n) : 0, "",
+			 gguf_type_info(t->type)->name);
+		for (uint32_t i = 0; i < t->n_dims; i++)
+			buf_addf(b, "%s%lld", i ? " x " : "", (long long)t->ne[i]);
+		buf_addc(b, '\n');
+		return;
+	}
+	json_w_begin(&w, '{');
+	json_w_key(&w, "tensor");
+	json_w_str(&w, t->name);
+	json_w_key(&w, "type");
+	json_w_strz(&w, gguf_type_info(t->type)->name);
+	json_w_key(&w, "shape");
+	json_w_begin(&w, '[');
+	for (uint32_t i = 0; i < t->n_dims; i++)
+		json_w_i64(&w, t->ne[i]);
+	json_w_end(&w, ']');
+	json_w_key(&w, "bytes");
+	json_w_u64(&w, t->bytes);
+	json_w_end(&w, '}');
+	buf_addc(b, '\n');
+}
+
+static int show(const struct opts *o, const char *name, struct err *e)
+{
+	struct gguf *g;
+	struct buf b;
+	int r = 0;
+
+	if (open_named(&g, name, e))
+		return -1;
+	buf_init(&b, BUF_MAX_TEXT);
+	for (size_t i = 0; o->keys && i < gguf_n_keys(g); i++)
+		show_key(&b, gguf_key_at(g, i), o->json);
+	for (size_t i = 0; o->tensors && i < gguf_n_tensors(g); i++)
+		show_tensor(&b, gguf_tensor_at(g, i), o->json);
+	if (!o->keys && !o->tensors) {
+		char digest[HASH_HEX_LEN + 1];
+		struct llm_facts f;
+
+		llm_facts(&f, g);
+		r = llm_digest(digest, g, e);
+		if (!r)
+			(o->json ? show_json : show_human)(&b, g, &f, digest);
+	}
+	if (!r)
+		r = buf_check(&b, e);
+	if (!r)
+		out(&b);
+	buf_release(&b);
+	gguf_close(g);
+	return r;
+}
+
+/* ---- verify, digest, list
+ * ------------------------------------------------------------------------ */
+
+static void say(void *arg, const char *what)
+{
+	cli_warn(arg, "%s", what);
+}
+
+static int verify(struct cli *c, const struct opts *o, const char *name, struct err *e)
+{
+	struct os_pool *pool = NULL;
+	struct gguf *g = NULL;
+	char digest[HASH_HEX_LEN + 1];
+	size_t bad = 0;
+	int r = -1;
+
+	if (open_named(&g, name, e) || os_pool_new(&pool, o->threads ? o->threads : os_cpus(), e) ||
+	    llm_digest(digest, g, e) || llm_verify(&bad, g, pool, say, c, e))
+		goto out;
+	if (o->sha256 && strcmp(o->sha256, digest)) {
+		cli_warn(c, "SHA-256 is %s, not %s", digest, o->sha256);
+		bad++;
+	}
+	if (o->json)
+		printf("{\"ok\":%s,\"problems\":%zu,\"sha256\":\"%s\"}\n", bad ? "false" : "true",
+		       bad, digest);
+	else if (!bad)
+		printf("%s: good\n", gguf_path(g));
+	r = bad ? err_set(e, ERR_OPEN, "%s: %zu problem%s; get the file again", gguf_path(g), bad,
+			  bad == 1 ? "" : "s")
+		: 0;
+out:
+	if (pool)
+		os_pool_free(pool);
+	gguf_close(g);
+	return r;
+}
+
+static int digest_verb(const struct opts *o, const char *name, struct err *e)
+{
+	char digest[HASH_HEX_LEN + 1];
+	struct gguf *g;
+	struct buf b;
+	int r;
+
+	if (open_named(&g, name, e))
+		return -1;
+	buf_init(&b, 1 << 20);
+	r = llm_digest(digest, g, e);
+	if (!r && o->json) {
+		struct json_w w = json_w(&b);
+
+		json_w_begin(&w, '{');
+		json_w_key(&w, "path");
+		json_w_strz(&w, gguf_path(g));
+		json_w_key(&w, "sha256");
+		json_w_strz(&w, digest);
+		json_w_end(&w, '}');
+		buf_addc(&b, '\n');
+	} else if (!r) {
+		buf_addf(&b, "%s  %s\n", digest, gguf_path(g));
+	}
+	if (!r)
+		r = buf_check(&b, e);
+	if (!r)
+		out(&b);
+	buf_release(&b);
+	gguf_close(g);
+	return r;
+}
+
+static void list_entry(struct buf *b, const struct llm_entry *x, const struct opts *o)
+{
+	struct json_w w = json_w(b);
+
+	if (o->names) {
+		add_line(b, str_of(x->name), 4096);
+	} else if (o->json) {
+		json_w_begin(&w, '{');
+		json_w_key(&w, "name");
+		json_w_strz(&w, x->name);
+		json_w_key(&w, "path");
+		json_w_strz(&w, x->path);
+		json_w_key(&w, "source");
+		json_w_strz(&w, x->source);
+		json_w_key(&w, "bytes");
+		json_w_u64(&w, x->bytes);
+		json_w_end(&w, '}');
+	} else {
+		size_t at = b->n;
+
+		add_line(b, str_of(x->name), 200);
+		buf_addf(b, "%*s ", at + 36 > b->n ? (int)(at + 36 - b->n) : 0, "");
+		add_bytes(b, x->bytes);
+		buf_addf(b, "%*s ", at + 48 > b->n ? (int)(at + 48 - b->n) : 0, "");
+		buf_addf(b, "%-12s ", x->source);
+		add_line(b, str_of(x->path), 4096);
+	}
+	buf_addc(b, '\n');
+}
+
+static int list(const struct cli *c, const struct opts *o, struct err *e)
+{
+	struct llm_entry *v;
+	struct arena a;
+	struct buf b;
+	size_t n;
+	int r;
+
+	arena_init(&a, BUF_MAX_LINE);
+	buf_init(&b, BUF_MAX_LINE);
+	r = llm_list(&v, &n, &a, e);
+	for (size_t i = 0; !r && i < n; i++)
+		list_entry(&b, &v[i], o);
+	if (!r)
+		r = buf_check(&b, e);
+	if (!r) {
+		out(&b);
+		if (!n)
+			cli_note(c, "no models yet; scripts/fetch-models gets two small ones");
+	}
+	buf_release(&b);
+	arena_release(&a);
+	return r;
+}
+
+/* ---- making ------------------------------------------------------------------------------ */
+
+static int make(const struct cli *c, const struct opts *o, struct err *e)
+{
+	struct llm_import_opts io = { .type = o->type, .name = o->name, .threads = o->threads };
+	struct os_pool *pool;
+	int r;
+
+	if (!strcmp(c->verb->name, "import")) {
+		if (!o->output)
+			return cli_usage(e, "import needs -o FILE");
+		return llm_import(c->operands[0], o->output, &io, e);
+	}
+	if (!o->type)
+		return cli_usage(e, "quantize needs --type TYPE");
+	if (os_pool_new(&pool, o->threads ? o->threads : os_cpus(), e))
+		return -1;
+	r = llm_quantize(c->operands[0], c->operands[1], o->type, pool, e);
+	os_pool_free(pool);
+	return r;
+}
+
+static int run(struct cli *c, struct opts *o, struct err *e)
+{
+	const char *v = c->verb->name;
+	size_t want = !strcmp(v, "quantize") ? 2 : strcmp(v, "list") ? 1 : 0;
+
+	if (c->n_operands != want)
+		return cli_usage(e, "%s takes %s", v, want ? c->verb->operands : "no operands");
+	if (kern_init(os_env("LLMU_ISA"), e))
+		return -1;
+	if (!strcmp(v, "show"))
+		return show(o, c->operands[0], e);
+	if (!strcmp(v, "verify"))
+		return verify(c, o, c->operands[0], e);
+	if (!strcmp(v, "list"))
+		return list(c, o, e);
+	if (!strcmp(v, "digest"))
+		return digest_verb(o, c->operands[0], e);
+	return make(c, o, e);
+}
+
+int main(int argc, char **argv)
+{
+	struct opts o = { 0 };
+	struct err e = { 0 };
+	struct cli c;
+	int failed;
+
+	if (cli_start(&c, &prog, &o, argc, argv))
+		return cli_finish(&c, NULL);
+	failed = run(&c, &o, &e);
+	return cli_finish(&c, failed ? &e : NULL);
+}
