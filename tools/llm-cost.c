@@ -13,18 +13,26 @@ struct opts {
 	int format;
 };
 
-#define ROW(k, l, nm, a, m, hlp, vb) \
-	{ .kind = k, .letter = l, .name = nm, .arg = a, .help = hlp, .offset = offsetof(struct opts, m), \
-	  .given = CLI_NOT_KEPT, .max = 100000000, .verbs = vb }
+#define ROW(k, l, nm, a, m, hlp, vb)                                                               \
+	{                                                                                          \
+		.kind = k, .letter = l, .name = nm, .arg = a, .help = hlp,                         \
+		.offset = offsetof(struct opts, m), .given = CLI_NOT_KEPT, .max = 100000000,       \
+		.verbs = vb                                                                        \
+	}
 static const struct cli_opt options[] = {
-	CLI_LIST('B', "book", "FILE", struct opts, books, "prices that come after the default book and win; repeatable"),
+	CLI_LIST('B', "book", "FILE", struct opts, books,
+		 "prices that come after the default book and win; repeatable"),
 	CLI_STR(0, "at", "TIME", struct opts, at, "price calls without a time as of TIME [now]"),
-	CLI_STR(0, "host-rate", "USD", struct opts, host_rate, "what an hour of this machine costs [0]"),
-	ROW(CLI_K_STR, 'm', "model", "MODEL", model, "the model of records that name none", " estimate "),
-	ROW(CLI_K_U32, 'n', "max-tokens", "N", max_tokens, "output of records that set no max_tokens", " estimate "),
-	ROW(CLI_K_STR, 0, "by", "KEY,…", by, "group by model, provider, sku, stage, day, month, tag:NAME [model]", " report "),
-	ROW(CLI_K_ENUM, 0, "format", "auto|table|ndjson|csv", format, "form of the report [table at a terminal, else ndjson]",
-	    " report "),
+	CLI_STR(0, "host-rate", "USD", struct opts, host_rate,
+		"what an hour of this machine costs [0]"),
+	ROW(CLI_K_STR, 'm', "model", "MODEL", model, "the model of records that name none",
+	    " estimate "),
+	ROW(CLI_K_U32, 'n', "max-tokens", "N", max_tokens,
+	    "output of records that set no max_tokens", " estimate "),
+	ROW(CLI_K_STR, 0, "by", "KEY,…", by,
+	    "group by model, provider, sku, stage, day, month, tag:NAME [model]", " report "),
+	ROW(CLI_K_ENUM, 0, "format", "auto|table|ndjson|csv", format,
+	    "form of the report [table at a terminal, else ndjson]", " report "),
 	CLI_RECORDS(struct opts, io),
 	CLI_END
 };
@@ -37,12 +45,10 @@ static const struct cli_verb verbs[] = {
 	{ "book show", "[MODEL...]", "list prices" },
 	{ NULL, NULL, NULL }
 };
-static const char *const examples[] = {
-	"llm-generate -m gpt-4o-mini … | llm-cost price",
-	"llm-cost report --by model,day calls.ndjson",
-	NULL
-};
-static const struct cli_prog prog = { "llm-cost", "[FILE...]", "price calls to models exactly", options, verbs, examples };
+static const char *const examples[] = { "llm-generate -m gpt-4o-mini … | llm-cost price",
+					"llm-cost report --by model,day calls.ndjson", NULL };
+static const struct cli_prog prog = { "llm-cost", "[FILE...]", "price calls to models exactly",
+				      options,    verbs,       examples };
 
 struct worker {
 	struct price_cost cost;
@@ -66,15 +72,17 @@ struct sum {
 	bool rounded, hit;
 };
 
-/* ---- pricing -------------------------------------------------------------------------------------- */
+/* ---- pricing ------------------------------------------------------------------------------- */
 
 /* Runs of one model are looked up once. */
-static int find_model(struct worker *w, const struct job *j, struct str provider, struct str model, struct err *e)
+static int find_model(struct worker *w, const struct job *j, struct str provider, struct str model,
+		      struct err *e)
 {
 	size_t n = provider.n + 1 + model.n;
 	bool fits = n <= sizeof w->name;
 
-	if (fits && w->n_name == n && memcmp(w->name, provider.p, provider.n) == 0 && w->name[provider.n] == '\037' &&
+	if (fits && w->n_name == n && memcmp(w->name, provider.p, provider.n) == 0 &&
+	    w->name[provider.n] == '\037' &&
 	    memcmp(w->name + provider.n + 1, model.p, model.n) == 0)
 		return 0;
 	w->n_name = 0;
@@ -89,7 +97,8 @@ static int find_model(struct worker *w, const struct job *j, struct str provider
 	return 0;
 }
 
-static int price_call(struct worker *w, const struct job *j, const struct price_call *c, struct err *e)
+static int price_call(struct worker *w, const struct job *j, const struct price_call *c,
+		      struct err *e)
 {
 	struct str provider = c->local ? STR("local") : c->provider;
 	int64_t when = c->have_when ? c->when : j->now;
@@ -106,7 +115,8 @@ static int add_up(struct sum *s, const struct worker *w, const struct price_call
 	struct str sku = price_model_sku(w->found);
 
 	if (s->currency.n && !str_eq(s->currency, currency))
-		return err_set(e, ERR_UNSUPPORTED, "the record's calls are priced in %.*s and %.*s: they have no sum",
+		return err_set(e, ERR_UNSUPPORTED,
+			       "the record's calls are priced in %.*s and %.*s: they have no sum",
 			       STR_ARG(s->currency), STR_ARG(currency));
 	if (!s->currency.n)
 		s->sku = sku;
@@ -167,29 +177,32 @@ static int check_usage(const struct price_call *c, struct err *e)
 {
 	if (c->have_usage)
 		return 0;
-	return err_set(e, ERR_MISSING_FIELD, c->local ? "a local call needs `timings` or `usage` to be priced" :
-		       "no usage to price: looked for `calls`, `usage`, `usageMetadata` and the like");
+	return err_set(e, ERR_MISSING_FIELD,
+		       c->local ? "a local call needs `timings` or `usage` to be priced"
+				: "no usage to price: looked for `calls`, `usage`, `usageMetadata` "
+				  "and the like");
 }
 
 /* One entry of `calls`, with its `cost`, appended to w->calls. */
-static int price_entry(struct sum *all, struct worker *w, const struct job *j, struct json_val call, struct arena *a,
-		       struct err *e)
+static int price_entry(struct sum *all, struct worker *w, const struct job *j, struct json_val call,
+		       struct arena *a, struct err *e)
 {
 	struct sum own = { 0 };
 	struct json_edit edit;
 	struct price_call c;
 
 	if (price_call_read(&c, call, a, e) || check_usage(&c, e) || price_call(w, j, &c, e) ||
-	     add_up(&own, w, &c, e) || add_up(all, w, &c, e))
+	    add_up(&own, w, &c, e) || add_up(all, w, &c, e))
 		return -1;
 	buf_reset(&w->text);
 	put_cost(&w->text, &own, true);
 	json_edit_init(&edit);
-	return json_edit_set(&edit, STR("cost"), buf_str(&w->text), e) || json_edit_put(&w->calls, call, &edit, e);
+	return json_edit_set(&edit, STR("cost"), buf_str(&w->text), e) ||
+	       json_edit_put(&w->calls, call, &edit, e);
 }
 
-static int price_calls(struct sum *s, struct worker *w, const struct job *j, struct record *r, struct json_val calls,
-		       struct err *e)
+static int price_calls(struct sum *s, struct worker *w, const struct job *j, struct record *r,
+		       struct json_val calls, struct err *e)
 {
 	struct json_iter it = json_elements(calls);
 	struct json_val call;
@@ -213,7 +226,10 @@ static int unpriced(struct record *r, struct err *e)
 	if (e->code != ERR_UNPRICED)
 		return -1;
 	record_fail(r, e, 0);
-	return record_set_raw(r, "cost", STR("{\"input\":null,\"output\":null,\"cached\":null,\"total\":null,\"currency\":null}"), e);
+	return record_set_raw(r, "cost",
+			      STR("{\"input\":null,\"output\":null,\"cached\":null,\"total\":null,"
+				  "\"currency\":null}"),
+			      e);
 }
 
 static int price_record(struct record *r, void *arg, struct err *e)
@@ -227,17 +243,18 @@ static int price_record(struct record *r, void *arg, struct err *e)
 	if (price_call_read(&c, record_json(r), record_arena(r), e))
 		return -1;
 	several = has_calls(&c);
-	if (several ? price_calls(&s, w, j, r, c.calls, e) :
-		      check_usage(&c, e) || price_call(w, j, &c, e) || add_up(&s, w, &c, e))
+	if (several ? price_calls(&s, w, j, r, c.calls, e)
+		    : check_usage(&c, e) || price_call(w, j, &c, e) || add_up(&s, w, &c, e))
 		return unpriced(r, e);
 	buf_reset(&w->text);
 	put_cost(&w->text, &s, !several);
 	return buf_check(&w->text, e) || record_set_raw(r, "cost", buf_str(&w->text), e);
 }
 
-/* ---- estimates ------------------------------------------------------------------------------------- */
+/* ---- estimates ----------------------------------------------------------------------------- */
 
-static int param_count(uint64_t *out, bool *given, struct record *r, const char *name, struct err *e)
+static int param_count(uint64_t *out, bool *given, struct record *r, const char *name,
+		       struct err *e)
 {
 	struct json_val v = record_param(r, name);
 
@@ -264,11 +281,13 @@ static int estimate_record(struct record *r, void *arg, struct err *e)
 	bool has_out = out > 0;
 
 	if (price_call_read(&c, record_json(r), record_arena(r), e) ||
-	    param_count(&in, &has_in, r, "n_tokens", e) || param_count(&out, &has_out, r, "max_tokens", e) ||
+	    param_count(&in, &has_in, r, "n_tokens", e) ||
+	    param_count(&out, &has_out, r, "max_tokens", e) ||
 	    param_count(&out, &has_out, r, "max_completion_tokens", e))
 		return -1;
 	if (!has_in)
-		return err_set(e, ERR_MISSING_FIELD, "no `n_tokens`: count them with llm-tokenize first");
+		return err_set(e, ERR_MISSING_FIELD,
+			       "no `n_tokens`: count them with llm-tokenize first");
 	if (!c.model.n && j->o->model)
 		c.model = str_of(j->o->model);
 	memset(&c.usage, 0, sizeof c.usage);
@@ -276,7 +295,9 @@ static int estimate_record(struct record *r, void *arg, struct err *e)
 	price_usage_set(&c.usage, PRICE_OUTPUT, has_out ? (int64_t)out * PRICE_MICRO : PRICE_MICRO);
 	if (price_call(w, j, &c, &none) == 0) {
 		if (!has_out)
-			return err_set(e, ERR_MISSING_FIELD, "no `max_tokens` and no --max-tokens: the output is not bounded");
+			return err_set(
+				e, ERR_MISSING_FIELD,
+				"no `max_tokens` and no --max-tokens: the output is not bounded");
 	} else { /* a model without output, such as an encoder */
 		c.usage.have &= ~((uint32_t)1 << PRICE_OUTPUT);
 		if (price_call(w, j, &c, e))
@@ -289,7 +310,7 @@ static int estimate_record(struct record *r, void *arg, struct err *e)
 	return buf_check(&w->text, e) || record_set_raw(r, "estimate", buf_str(&w->text), e);
 }
 
-/* ---- explain --------------------------------------------------------------------------------------- */
+/* ---- explain ------------------------------------------------------------------------------- */
 
 struct explain {
 	struct job *j;
@@ -312,7 +333,8 @@ static void print_bucket(const struct price_bucket *b)
 	printf(" = %s\n", cost);
 }
 
-static int explain_call(const struct explain *x, struct json_val obj, struct arena *a, struct err *e)
+static int explain_call(const struct explain *x, struct json_val obj, struct arena *a,
+			struct err *e)
 {
 	struct worker *w = &x->j->workers[0];
 	struct price_call c;
@@ -321,12 +343,13 @@ static int explain_call(const struct explain *x, struct json_val obj, struct are
 	if (price_call_read(&c, obj, a, e) || check_usage(&c, e) || price_call(w, x->j, &c, e))
 		return -1;
 	time_put_rfc3339(text, c.have_when ? c.when : x->j->now);
-	printf("%.*s at %s%s%s\n", STR_ARG(price_model_sku(w->found)), text, c.have_when ? "" : " (no time given)",
-	       c.cache_hit ? ", answered from a cache" : "");
+	printf("%.*s at %s%s%s\n", STR_ARG(price_model_sku(w->found)), text,
+	       c.have_when ? "" : " (no time given)", c.cache_hit ? ", answered from a cache" : "");
 	for (unsigned i = 0; i < w->cost.n_buckets; i++)
 		print_bucket(&w->cost.buckets[i]);
 	price_put(text, c.cache_hit ? 0 : w->cost.total_e18);
-	printf("  total %s %.*s%s\n", text, STR_ARG(price_model_currency(w->found)), w->cost.rounded ? " (rounded)" : "");
+	printf("  total %s %.*s%s\n", text, STR_ARG(price_model_currency(w->found)),
+	       w->cost.rounded ? " (rounded)" : "");
 	return 0;
 }
 
@@ -348,23 +371,27 @@ static int explain_record(struct record *r, void *arg, struct err *e)
 	return 0;
 }
 
-/* ---- report, book ----------------------------------------------------------------------------------- */
+/* ---- report, book -------------------------------------------------------------------------- */
 
 static int report_record(struct record *r, void *arg, struct err *e)
 {
 	return price_report_add(arg, record_json(r), record_arena(r), e);
 }
 
-static int run_report(struct cli *c, const struct opts *o, const struct record_opts *in, struct err *e)
+static int run_report(struct cli *c, const struct opts *o, const struct record_opts *in,
+		      struct err *e)
 {
-	enum price_format f = o->format ? (enum price_format)(o->format - 1) : isatty(1) ? PRICE_TABLE : PRICE_NDJSON;
+	enum price_format f = o->format   ? (enum price_format)(o->format - 1)
+			      : isatty(1) ? PRICE_TABLE
+					  : PRICE_NDJSON;
 	struct price_report *rep = NULL;
 	struct buf b;
 	int failed;
 
 	buf_init(&b, BUF_MAX_TEXT);
 	failed = price_report_new(&rep, o->by ? o->by : "model", e) ||
-		 record_map(&c->tally, in, "cost", STR(""), report_record, rep, e) || price_report_put(&b, rep, f, e);
+		 record_map(&c->tally, in, "cost", STR(""), report_record, rep, e) ||
+		 price_report_put(&b, rep, f, e);
 	if (!failed)
 		fwrite(b.p ? b.p : "", 1, b.n, stdout);
 	price_report_free(rep);
@@ -418,15 +445,16 @@ static int run_show(const struct cli *c, const struct job *j, struct err *e)
 		bool wanted = c->n_operands == 0;
 
 		for (size_t k = 0; k < c->n_operands && !wanted; k++) {
-			if (price_find(&m, j->book, (struct str){ "", 0 }, str_of(c->operands[k]), e))
+			if (price_find(&m, j->book, (struct str){ "", 0 }, str_of(c->operands[k]),
+				       e))
 				return -1;
 			wanted = str_eq(price_model_sku(m), row.sku);
 		}
 		if (!wanted || (j->o->at && (j->now < row.from || j->now >= row.to)))
 			continue;
 		price_put(price, (__int128)row.price_e12 * 1000000);
-		printf("%-36.*s  %-24s %10s / %-8lld", STR_ARG(row.sku), price_unit_name(row.unit), price,
-		       (long long)row.per);
+		printf("%-36.*s  %-24s %10s / %-8lld", STR_ARG(row.sku), price_unit_name(row.unit),
+		       price, (long long)row.per);
 		print_day(row.from, "-");
 		print_day(row.to, "-");
 		printf("%s\n", row.n_tiers ? "  tiers" : "");
@@ -434,7 +462,7 @@ static int run_show(const struct cli *c, const struct job *j, struct err *e)
 	return 0;
 }
 
-/* ---- main ------------------------------------------------------------------------------------------- */
+/* ---- main ---------------------------------------------------------------------------------- */
 
 /* The default book, that of $LLMU_BOOK, those of -B, the rate of this machine: later ones win. */
 static int open_book(struct price_book **out, const struct opts *o, struct err *e)
@@ -453,8 +481,11 @@ static int open_book(struct price_book **out, const struct opts *o, struct err *
 	for (int k = 0; k < 2 && o->host_rate && !failed; k++) {
 		const char *unit = k ? "output_seconds" : "input_seconds";
 
-		buf_addf(&b, "{\"sku\":\"local/machine/%s\",\"match\":[{\"prefix\":\"\"}],\"unit\":\"%s\",\"per\":3600,"
-			 "\"price\":", unit, unit);
+		buf_addf(&b,
+			 "{\"sku\":\"local/machine/"
+			 "%s\",\"match\":[{\"prefix\":\"\"}],\"unit\":\"%s\",\"per\":3600,"
+			 "\"price\":",
+			 unit, unit);
 		struct json_w w = json_w(&b);
 		json_w_str(&w, str_of(o->host_rate));
 		buf_addz(&b, "}\n");
@@ -518,7 +549,8 @@ static void finish(const struct cli *c, struct job *j)
 	}
 	time_put_rfc3339(text, j->now);
 	if (undated && !j->o->at)
-		cli_warn(c, "%llu call%s without a time: priced as of %.10s (--at sets another day)",
+		cli_warn(c,
+			 "%llu call%s without a time: priced as of %.10s (--at sets another day)",
 			 (unsigned long long)undated, undated > 1 ? "s" : "", text);
 	free(j->workers);
 	price_book_free(j->book);
@@ -536,8 +568,8 @@ static char **with_verb(int *argc, char **argv, char ***mem)
 			if (strncmp(argv[i], verb->name, strcspn(verb->name, " ")) == 0 &&
 			    strlen(argv[i]) == strcspn(verb->name, " "))
 				return argv;
-		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "--version") || !strncmp(argv[i], "--dump", 6) ||
-		    !strncmp(argv[i], "--completion", 12))
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "--version") ||
+		    !strncmp(argv[i], "--dump", 6) || !strncmp(argv[i], "--completion", 12))
 			return argv;
 	}
 	if (*argc > 1 && !plain)

@@ -17,46 +17,60 @@ struct opts {
 	int ci, format, inconclusive;
 };
 
-#define ROW(k, l, nm, a, m, lo, hi, hlp, vb) \
-	{ .kind = k, .letter = l, .name = nm, .arg = a, .help = hlp, .offset = offsetof(struct opts, m), \
-	  .given = CLI_NOT_KEPT, .min = lo, .max = hi, .verbs = vb }
+#define ROW(k, l, nm, a, m, lo, hi, hlp, vb)                                                       \
+	{                                                                                          \
+		.kind = k, .letter = l, .name = nm, .arg = a, .help = hlp,                         \
+		.offset = offsetof(struct opts, m), .given = CLI_NOT_KEPT, .min = lo, .max = hi,   \
+		.verbs = vb                                                                        \
+	}
 static const struct cli_opt options[] = {
-	ROW(CLI_K_LIST, 'M', "metric", "METRIC", metrics, 0, 0, "NAME[@K][:option=value,…]; repeatable", NULL),
-	ROW(CLI_K_STR, 0, "expected-field", "NAME", expected, 0, 0, "the member with the references", " score report "),
+	ROW(CLI_K_LIST, 'M', "metric", "METRIC", metrics, 0, 0,
+	    "NAME[@K][:option=value,…]; repeatable", NULL),
+	ROW(CLI_K_STR, 0, "expected-field", "NAME", expected, 0, 0,
+	    "the member with the references", " score report "),
 	ROW(CLI_K_STR, 0, "qrels", "FILE", qrels, 0, 0, "judged documents, as of TREC", " score "),
-	ROW(CLI_K_STR, 0, "slice", "NAME", slice, 0, 0, "one report for each value of a member", " report "),
-	ROW(CLI_K_ENUM, 0, "ci", "auto|wilson|t|bootstrap|clopper-pearson", ci, 0, 0, "kind of interval [auto]", " report "),
-	ROW(CLI_K_F64, 0, "confidence", "P", confidence, 0.5, 0.9999, "of the intervals [0.95]", " report "),
+	ROW(CLI_K_STR, 0, "slice", "NAME", slice, 0, 0, "one report for each value of a member",
+	    " report "),
+	ROW(CLI_K_ENUM, 0, "ci", "auto|wilson|t|bootstrap|clopper-pearson", ci, 0, 0,
+	    "kind of interval [auto]", " report "),
+	ROW(CLI_K_F64, 0, "confidence", "P", confidence, 0.5, 0.9999, "of the intervals [0.95]",
+	    " report "),
 	ROW(CLI_K_U64, 0, "seed", "N", seed, 0, 0, "of the bootstrap [0]", " report "),
-	ROW(CLI_K_LIST, 0, "fail-under", "METRIC=X", fail_under, 0, 0, "METRIC or METRIC.lcb95 must be X or more; repeatable",
+	ROW(CLI_K_LIST, 0, "fail-under", "METRIC=X", fail_under, 0, 0,
+	    "METRIC or METRIC.lcb95 must be X or more; repeatable", " gate "),
+	ROW(CLI_K_LIST, 0, "gate", "EXPR", gates, 0, 0, "such as 'errors.rate < 1%'; repeatable",
 	    " gate "),
-	ROW(CLI_K_LIST, 0, "gate", "EXPR", gates, 0, 0, "such as 'errors.rate < 1%'; repeatable", " gate "),
-	ROW(CLI_K_STR, 0, "baseline", "FILE", baseline, 0, 0, "scored records not to be worse than", " gate "),
+	ROW(CLI_K_STR, 0, "baseline", "FILE", baseline, 0, 0, "scored records not to be worse than",
+	    " gate "),
 	ROW(CLI_K_F64, 0, "margin", "M", margin, 0, 1e6, "by more than M [0.02]", " gate "),
-	ROW(CLI_K_F64, 0, "min-overlap", "P", overlap, 0, 1, "share of ids that both files must have [0.99]", " gate "),
-	ROW(CLI_K_U64, 0, "min-items", "N", min_items, 0, 0, "with fewer a gate is undecided [1]", " gate "),
-	ROW(CLI_K_ENUM, 0, "inconclusive", "keep|pass|fail", inconclusive, 0, 0, "undecided counts as [keep: status 8]", " gate "),
-	ROW(CLI_K_ENUM, 0, "format", "auto|table|ndjson|json|md", format, 0, 0, "[table at a terminal, else ndjson]",
-	    " report gate "),
+	ROW(CLI_K_F64, 0, "min-overlap", "P", overlap, 0, 1,
+	    "share of ids that both files must have [0.99]", " gate "),
+	ROW(CLI_K_U64, 0, "min-items", "N", min_items, 0, 0, "with fewer a gate is undecided [1]",
+	    " gate "),
+	ROW(CLI_K_ENUM, 0, "inconclusive", "keep|pass|fail", inconclusive, 0, 0,
+	    "undecided counts as [keep: status 8]", " gate "),
+	ROW(CLI_K_ENUM, 0, "format", "auto|table|ndjson|json|md", format, 0, 0,
+	    "[table at a terminal, else ndjson]", " report gate "),
 	CLI_RECORDS(struct opts, io),
 	CLI_END
 };
 static const struct cli_verb verbs[] = {
 	{ "score", "[FILE...]", "add `scores` and `pass`" },
 	{ "report", "[FILE...]", "means, intervals and percentiles of scored records" },
-	{ "gate", "[FILE...]", "exit 0 when every gate is met, 3 when one is missed, 8 when more items are needed" },
+	{ "gate", "[FILE...]",
+	  "exit 0 when every gate is met, 3 when one is missed, 8 when more items are needed" },
 	{ "metrics", "", "list the metrics" },
 	{ NULL, NULL, NULL }
 };
 static const char *const examples[] = {
 	"llm-eval score -M squad_f1 -M contains answers.ndjson | llm-eval report",
-	"llm-eval gate --fail-under squad_f1=0.8 --baseline main.ndjson scored.ndjson",
-	NULL
+	"llm-eval gate --fail-under squad_f1=0.8 --baseline main.ndjson scored.ndjson", NULL
 };
-static const struct cli_prog prog = { "llm-eval", "[FILE...]", "score answers and gate on the scores", options, verbs,
-				      examples };
+static const struct cli_prog prog = {
+	"llm-eval", "[FILE...]", "score answers and gate on the scores", options, verbs, examples
+};
 
-/* ---- score ------------------------------------------------------------------------------------------ */
+/* ---- score --------------------------------------------------------------------------------- */
 
 struct scorer {
 	struct metric **metrics; /* [n] */
@@ -126,7 +140,11 @@ static int score_record(struct record *r, void *arg, struct err *e)
 	json_w_end(&w, '}');
 	if (buf_check(b, e) || record_set_raw(r, "scores", buf_str(b), e))
 		return -1;
-	return record_set_raw(r, "pass", failed ? STR("false") : open || !ruled ? STR("null") : STR("true"), e);
+	return record_set_raw(r, "pass",
+			      failed           ? STR("false")
+			      : open || !ruled ? STR("null")
+					       : STR("true"),
+			      e);
 }
 
 static int scorer_open(struct scorer *s, const struct opts *o, struct err *e)
@@ -145,7 +163,9 @@ static int scorer_open(struct scorer *s, const struct opts *o, struct err *e)
 		s->n++;
 		for (size_t k = 0; k < i; k++)
 			if (!strcmp(metric_name(s->metrics[k]), metric_name(s->metrics[i])))
-				return cli_usage(e, "two metrics are named %s: name one with as=NAME", metric_name(s->metrics[i]));
+				return cli_usage(e,
+						 "two metrics are named %s: name one with as=NAME",
+						 metric_name(s->metrics[i]));
 		s->fields.needs |= metric_needs(s->metrics[i]);
 	}
 	for (unsigned i = 0; i < s->jobs; i++) {
@@ -174,7 +194,8 @@ static int run_score(struct cli *c, const struct opts *o, struct err *e)
 		metric_signature(&params, s.metrics[i]);
 	}
 	if (!failed)
-		failed = record_map(&c->tally, &o->io, "eval", buf_str(&params), score_record, &s, e);
+		failed = record_map(&c->tally, &o->io, "eval", buf_str(&params), score_record, &s,
+				    e);
 	for (size_t i = 0; i < s.n; i++)
 		metric_close(s.metrics[i]);
 	for (unsigned i = 0; s.work && s.json && i < s.jobs; i++) {
@@ -189,7 +210,7 @@ static int run_score(struct cli *c, const struct opts *o, struct err *e)
 	return failed;
 }
 
-/* ---- reading scored records ------------------------------------------------------------------------- */
+/* ---- reading scored records ---------------------------------------------------------------- */
 
 #define SLICES_MAX 1000
 
@@ -248,13 +269,15 @@ static int corpus_open(struct corpus *c, const struct opts *o, struct err *e)
 	c->counted = calloc(SLICES_MAX * o->metrics.n, sizeof *c->counted);
 	if (!c->metrics || !c->sums || !c->counted)
 		return err_nomem(e);
-	c->fields = (struct metric_fields){ .output = o->io.field, .expected = o->expected,
+	c->fields = (struct metric_fields){ .output = o->io.field,
+					    .expected = o->expected,
 					    .needs = METRIC_OUTPUT | METRIC_REFS };
 	for (; c->n < o->metrics.n; c->n++) {
 		if (metric_open(&c->metrics[c->n], o->metrics.v[c->n], e))
 			return -1;
 		if (!metric_has_corpus(c->metrics[c->n])) {
-			cli_usage(e, "%s of a corpus is the mean of its scores: score first", metric_name(c->metrics[c->n]));
+			cli_usage(e, "%s of a corpus is the mean of its scores: score first",
+				  metric_name(c->metrics[c->n]));
 			c->n++;
 			return -1;
 		}
@@ -273,7 +296,8 @@ static int corpus_add(struct corpus *c, size_t slice, struct record *r, struct e
 	for (size_t i = 0; i < c->n; i++) {
 		bool counted;
 
-		if (metric_corpus_add(c->sums[slice * c->n + i], &counted, c->metrics[i], &item, c->work, e))
+		if (metric_corpus_add(c->sums[slice * c->n + i], &counted, c->metrics[i], &item,
+				      c->work, e))
 			return -1;
 		c->counted[slice * c->n + i] += counted;
 	}
@@ -313,8 +337,8 @@ static int read_record(struct record *r, void *arg, struct err *e)
 }
 
 /* Reads records and writes none. Records in error are counted in the first run (of all). */
-static int read_all(struct reading *rd, struct cli *c, const struct opts *o, const char *const *files, size_t n,
-		    struct err *e)
+static int read_all(struct reading *rd, struct cli *c, const struct opts *o,
+		    const char *const *files, size_t n, struct err *e)
 {
 	struct record_opts in = o->io;
 	struct tally t = { 0 };
@@ -357,7 +381,7 @@ static void reading_release(struct reading *rd)
 	arena_release(&rd->mem);
 }
 
-/* ---- output: rows of cells, in four forms ------------------------------------------------------------ */
+/* ---- output: rows of cells, in four forms -------------------------------------------------- */
 
 #define CELLS_MAX 16
 
@@ -464,9 +488,11 @@ static void print_table(const struct sheet *sh)
 			if (n > width[k])
 				width[k] = n;
 			if (draw && md)
-				printf("%s%.*s%s", k ? " | " : "| ", STR_ARG(cell), last ? " |\n" : "");
+				printf("%s%.*s%s", k ? " | " : "| ", STR_ARG(cell),
+				       last ? " |\n" : "");
 			else if (draw)
-				printf("%.*s%*s%s", STR_ARG(cell), last ? 0 : (int)(width[k] - n), "", last ? "\n" : "  ");
+				printf("%.*s%*s%s", STR_ARG(cell), last ? 0 : (int)(width[k] - n),
+				       "", last ? "\n" : "  ");
 			for (size_t i = 0; draw && md && last && line == 0 && i <= sh->n_cells; i++)
 				fputs(i < sh->n_cells ? "|---" : "|\n", stdout);
 			line += last;
@@ -487,9 +513,10 @@ static int print_sheet(const struct sheet *sh, struct err *e)
 	return 0;
 }
 
-/* ---- report ------------------------------------------------------------------------------------------- */
+/* ---- report -------------------------------------------------------------------------------- */
 
-static void report_stat(struct sheet *sh, const struct metric_stat *s, const struct opts *o, struct str slice)
+static void report_stat(struct sheet *sh, const struct metric_stat *s, const struct opts *o,
+			struct str slice)
 {
 	const struct str none = { NULL, 0 };
 	const struct cell cells[] = {
@@ -515,22 +542,34 @@ static void report_stat(struct sheet *sh, const struct metric_stat *s, const str
 	put_row(sh, cells + skip, sizeof cells / sizeof *cells - skip);
 }
 
-static void report_corpus(struct sheet *sh, const struct corpus *c, size_t slice, const struct opts *o, struct str name)
+static void report_corpus(struct sheet *sh, const struct corpus *c, size_t slice,
+			  const struct opts *o, struct str name)
 {
 	const double none = (double)NAN;
 
 	for (size_t i = 0; i < c->n; i++) {
 		size_t at = slice * c->n + i;
-		struct metric_stat s = { .name = metric_name(c->metrics[i]), .n = c->counted[at], .method = "corpus",
-					 .lo = none, .hi = none, .sd = none, .sum = none, .min = none, .max = none,
-					 .p50 = none, .p90 = none, .p95 = none, .p99 = none };
+		struct metric_stat s = { .name = metric_name(c->metrics[i]),
+					 .n = c->counted[at],
+					 .method = "corpus",
+					 .lo = none,
+					 .hi = none,
+					 .sd = none,
+					 .sum = none,
+					 .min = none,
+					 .max = none,
+					 .p50 = none,
+					 .p90 = none,
+					 .p95 = none,
+					 .p99 = none };
 
 		s.mean = s.n ? metric_corpus_score(c->sums[at], c->metrics[i]) : none;
 		report_stat(sh, &s, o, name);
 	}
 }
 
-static int report_run(struct sheet *sh, const struct reading *rd, size_t i_run, const struct opts *o, struct err *e)
+static int report_run(struct sheet *sh, const struct reading *rd, size_t i_run,
+		      const struct opts *o, struct err *e)
 {
 	const struct metric_run *run = rd->runs[i_run];
 	struct str slice = rd->names[i_run];
@@ -557,11 +596,13 @@ static int run_report(struct cli *c, const struct opts *o, struct err *e)
 	int failed;
 
 	buf_init(&rows, BUF_MAX_TEXT);
-	failed = corpus_open(&rd.corpus, o, e) || read_all(&rd, c, o, c->operands, c->n_operands, e);
+	failed =
+		corpus_open(&rd.corpus, o, e) || read_all(&rd, c, o, c->operands, c->n_operands, e);
 	for (size_t i = 0; i < rd.n && !failed; i++)
 		failed = report_run(&sh, &rd, i, o, e);
 	if (!failed && sh.n_rows < 2)
-		cli_warn(c, "no scores in %llu records: run llm-eval score first", (unsigned long long)c->tally.in);
+		cli_warn(c, "no scores in %llu records: run llm-eval score first",
+			 (unsigned long long)c->tally.in);
 	if (!failed)
 		failed = print_sheet(&sh, e);
 	reading_release(&rd);
@@ -569,7 +610,7 @@ static int run_report(struct cli *c, const struct opts *o, struct err *e)
 	return failed;
 }
 
-/* ---- gate ----------------------------------------------------------------------------------------------- */
+/* ---- gate ---------------------------------------------------------------------------------- */
 
 static const char *const outcome_names[] = { "met", "missed", "undecided" };
 
@@ -603,14 +644,16 @@ static void put_outcome(struct gates *g, struct metric_gate_result *r)
 }
 
 /* "METRIC=X" is "METRIC >= X". */
-static int judge_fail_under(struct gates *g, const struct metric_run *run, const char *text, struct err *e)
+static int judge_fail_under(struct gates *g, const struct metric_run *run, const char *text,
+			    struct err *e)
 {
 	const char *equals = strrchr(text, '=');
 	struct metric_gate_result r;
 	char expr[256];
 
-	if (!equals || equals == text || (size_t)snprintf(expr, sizeof expr, "%.*s >= %s", (int)(equals - text), text,
-							   equals + 1) >= sizeof expr)
+	if (!equals || equals == text ||
+	    (size_t)snprintf(expr, sizeof expr, "%.*s >= %s", (int)(equals - text), text,
+			     equals + 1) >= sizeof expr)
 		return cli_usage(e, "--fail-under %s: of the form METRIC=X", text);
 	if (metric_gate(&r, run, expr, g->o->min_items, e))
 		return -1;
@@ -632,7 +675,8 @@ static int judge_baseline(struct gates *g, const struct metric_run *run, struct 
 	struct reading base = { .ids = true };
 	size_t compared = 0;
 	struct metric_stat s;
-	int failed = read_all(&base, NULL, o, &o->baseline, 1, e) || metric_run_match(run, base.runs[0], o->overlap, e);
+	int failed = read_all(&base, NULL, o, &o->baseline, 1, e) ||
+		     metric_run_match(run, base.runs[0], o->overlap, e);
 
 	if (failed && e->code < ERR_INVALID_JSON)
 		err_wrap(e, "baseline %s", o->baseline);
@@ -643,14 +687,16 @@ static int judge_baseline(struct gates *g, const struct metric_run *run, struct 
 		failed = metric_run_stat(&s, run, i, METRIC_CI_T, 0.95, 0, e);
 		if (failed || !s.score || !chosen(o, s.name))
 			continue;
-		failed = metric_compare(&r, &found, run, i, base.runs[0], o->margin, o->min_items, e);
+		failed = metric_compare(&r, &found, run, i, base.runs[0], o->margin, o->min_items,
+					e);
 		if (failed || !found)
 			continue;
 		compared++;
 		put_outcome(g, &r);
 	}
 	if (!failed && !compared)
-		failed = err_set(e, ERR_OPEN, "baseline %s: no score is in both files", o->baseline);
+		failed =
+			err_set(e, ERR_OPEN, "baseline %s: no score is in both files", o->baseline);
 	reading_release(&base);
 	return failed;
 }
@@ -681,9 +727,11 @@ static int run_gate(struct cli *c, const struct opts *o, struct err *e)
 	int failed;
 
 	if (!o->fail_under.n && !o->gates.n && !o->baseline)
-		return cli_usage(e, "no gate: --fail-under METRIC=X, --gate EXPR or --baseline FILE");
+		return cli_usage(e,
+				 "no gate: --fail-under METRIC=X, --gate EXPR or --baseline FILE");
 	buf_init(&rows, BUF_MAX_TEXT);
-	failed = read_all(&rd, c, o, c->operands, c->n_operands, e) || judge(&g, rd.runs[0], e) || print_sheet(&g.sheet, e);
+	failed = read_all(&rd, c, o, c->operands, c->n_operands, e) || judge(&g, rd.runs[0], e) ||
+		 print_sheet(&g.sheet, e);
 	reading_release(&rd);
 	buf_release(&rows);
 	if (failed)
@@ -697,15 +745,16 @@ static int run_gate(struct cli *c, const struct opts *o, struct err *e)
 	return 0;
 }
 
-/* ---- main ------------------------------------------------------------------------------------------------ */
+/* ---- main ---------------------------------------------------------------------------------- */
 
 static int run_metrics(void)
 {
 	for (size_t i = 0; i < metric_count(); i++) {
 		struct metric_info m = metric_info(i);
 
-		printf("%s%-*s  %s%s%s\n", m.name, (int)(20 - strlen(m.name)), m.takes_k ? "[@K]" : "", m.help,
-		       m.options[0] ? "; options: " : "", m.options);
+		printf("%s%-*s  %s%s%s\n", m.name, (int)(20 - strlen(m.name)),
+		       m.takes_k ? "[@K]" : "", m.help, m.options[0] ? "; options: " : "",
+		       m.options);
 	}
 	return 0;
 }
@@ -730,7 +779,11 @@ static int run(struct cli *c, struct opts *o, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct opts o = { .io = RECORD_OPTS_INIT, .confidence = 0.95, .margin = 0.02, .overlap = 0.99, .min_items = 1 };
+	struct opts o = { .io = RECORD_OPTS_INIT,
+			  .confidence = 0.95,
+			  .margin = 0.02,
+			  .overlap = 0.99,
+			  .min_items = 1 };
 	struct err e = { 0 };
 	struct cli c;
 

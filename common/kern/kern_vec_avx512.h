@@ -90,20 +90,13 @@ FN vi vi_bcast(const void *p)
 	return _mm512_set1_epi32(x);
 }
 FN vf vf_half_lo(vi a) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a)); }
-FN int32_t word(const uint8_t *p)
-{
-	int32_t x;
-
-	memcpy(&x, p, 4);
-	return x;
-}
 FN __m128i rows4x4(const uint8_t *p, size_t stride)
 {
-	__m128i r = _mm_cvtsi32_si128(word(p));
+	int32_t x[4];
 
-	r = _mm_insert_epi32(r, word(p + stride), 1);
-	r = _mm_insert_epi32(r, word(p + 2 * stride), 2);
-	return _mm_insert_epi32(r, word(p + 3 * stride), 3);
+	for (size_t i = 0; i < 4; i++)
+		memcpy(x + i, p + i * stride, 4);
+	return _mm_set_epi32(x[3], x[2], x[1], x[0]);
 }
 FN vi vi_rows4(const uint8_t *p, size_t stride)
 {

@@ -4,10 +4,11 @@
 #include <math.h>
 #include <stddef.h>
 
-static const struct metric_def *const tables[] = { metric_answer_defs, metric_squad_defs, metric_ngram_defs,
-						   metric_retrieval_defs, metric_ground_defs };
+static const struct metric_def *const tables[] = { metric_answer_defs, metric_squad_defs,
+						   metric_ngram_defs, metric_retrieval_defs,
+						   metric_ground_defs };
 
-/* ---- table --------------------------------------------------------------------------------------- */
+/* ---- table --------------------------------------------------------------------------------- */
 
 static const struct metric_def *def_at(size_t i)
 {
@@ -40,7 +41,8 @@ static bool same_name(const char *name, struct str s)
 	size_t i = 0;
 
 	for (; i < s.n && name[i]; i++)
-		if (name[i] != s.p[i] && !((name[i] == '-' || name[i] == '_') && (s.p[i] == '-' || s.p[i] == '_')))
+		if (name[i] != s.p[i] &&
+		    !((name[i] == '-' || name[i] == '_') && (s.p[i] == '-' || s.p[i] == '_')))
 			return false;
 	return i == s.n && !name[i];
 }
@@ -55,7 +57,7 @@ static const struct metric_def *find_def(struct str name)
 	return NULL;
 }
 
-/* ---- options ------------------------------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------------------------- */
 
 enum kind { O_FLAG, O_F64, O_WORD, O_REGEX, O_REGEXES, O_VALUES };
 static const struct option {
@@ -95,10 +97,12 @@ static bool has_word(const char *list, struct str word, char separator)
 
 static int bad_value(const struct metric *m, struct err *e, struct str key, const char *want)
 {
-	return err_set(e, ERR_USAGE, "metric %s: option %.*s must be %s", m->name, STR_ARG(key), want);
+	return err_set(e, ERR_USAGE, "metric %s: option %.*s must be %s", m->name, STR_ARG(key),
+		       want);
 }
 
-static int set_word(int *out, const struct metric *m, struct str key, const char *words, struct str value, struct err *e)
+static int set_word(int *out, const struct metric *m, struct str key, const char *words,
+		    struct str value, struct err *e)
 {
 	int place = 0;
 
@@ -114,7 +118,8 @@ static int set_word(int *out, const struct metric *m, struct str key, const char
 	return bad_value(m, e, key, words);
 }
 
-static int set_option(struct metric *m, const struct option *o, struct str value, bool given, struct err *e)
+static int set_option(struct metric *m, const struct option *o, struct str value, bool given,
+		      struct err *e)
 {
 	char *place = (char *)m + o->offset;
 	struct str key = str_of(o->name);
@@ -142,7 +147,9 @@ static int set_option(struct metric *m, const struct option *o, struct str value
 	case O_REGEX:
 		if (m->extract)
 			return bad_value(m, e, key, "given once");
-		return metric_regex_compile(&m->extract, value, e) ? err_wrap(e, "metric %s", m->name) : 0;
+		return metric_regex_compile(&m->extract, value, e)
+			       ? err_wrap(e, "metric %s", m->name)
+			       : 0;
 	case O_REGEXES:
 		list = m->ignored;
 		if (m->n_ignored == METRIC_VALUES_MAX)
@@ -161,7 +168,8 @@ static int set_option(struct metric *m, const struct option *o, struct str value
 }
 
 /* One "key=value" of the spec. */
-static int parse_option(struct metric *m, struct str key, struct str value, bool given, struct err *e)
+static int parse_option(struct metric *m, struct str key, struct str value, bool given,
+			struct err *e)
 {
 	if (str_is(key, "as")) {
 		if (!value.n || value.n >= sizeof m->name)
@@ -180,8 +188,8 @@ static int parse_option(struct metric *m, struct str key, struct str value, bool
 		for (size_t i = 0; i < sizeof options / sizeof *options; i++)
 			if (str_is(key, options[i].name))
 				return set_option(m, &options[i], value, given, e);
-	return err_set(e, ERR_USAGE, "metric %s has no option \"%.*s\"; it has: min as %s", m->name, STR_ARG(key),
-		       m->def->info.options);
+	return err_set(e, ERR_USAGE, "metric %s has no option \"%.*s\"; it has: min as %s", m->name,
+		       STR_ARG(key), m->def->info.options);
 }
 
 /* "a=1,b=x\,y": cut in place; "\," is a comma, any other backslash stands for itself. */
@@ -202,7 +210,8 @@ static int parse_options(struct metric *m, char *p, struct err *e)
 		}
 		more = *p == ',';
 		if (parse_option(m, (struct str){ key, (size_t)((equals ? equals : to) - key) },
-				 equals ? (struct str){ equals + 1, (size_t)(to - equals - 1) } : (struct str){ "", 0 },
+				 equals ? (struct str){ equals + 1, (size_t)(to - equals - 1) }
+					: (struct str){ "", 0 },
 				 equals != NULL, e))
 			return -1;
 		p += more;
@@ -222,16 +231,19 @@ static int parse_name(struct metric *m, struct str name, struct err *e)
 		base = str_sub(base, 4, base.n);
 	m->def = find_def(base);
 	if (!m->def)
-		return err_set(e, ERR_USAGE, "unknown metric \"%.*s\" (llm-eval metrics lists them)", STR_ARG(name));
+		return err_set(e, ERR_USAGE,
+			       "unknown metric \"%.*s\" (llm-eval metrics lists them)",
+			       STR_ARG(name));
 	if (m->negated && !m->def->info.binary)
 		return err_set(e, ERR_USAGE, "metric %s has no negation", m->def->info.name);
 	if (at < name.n && !m->def->info.takes_k)
 		return err_set(e, ERR_USAGE, "metric %s takes no @K", m->def->info.name);
 	if (at < name.n && num_u64(&k, str_sub(name, at + 1, name.n), 1, 1000000, e))
-		return err_set(e, ERR_USAGE, "metric %s: K must be between 1 and 1000000", m->def->info.name);
+		return err_set(e, ERR_USAGE, "metric %s: K must be between 1 and 1000000",
+			       m->def->info.name);
 	m->k = (unsigned)k;
-	snprintf(m->name, sizeof m->name, "%s%s%.*s", m->negated ? "not-" : "", m->def->info.name, (int)(name.n - at),
-		 name.p + at);
+	snprintf(m->name, sizeof m->name, "%s%s%.*s", m->negated ? "not-" : "", m->def->info.name,
+		 (int)(name.n - at), name.p + at);
 	return 0;
 }
 
@@ -251,11 +263,13 @@ int metric_open(struct metric **out, const char *spec, struct err *e)
 		metric_close(m);
 		return err_nomem(e);
 	}
-	if (parse_name(m, (struct str){ spec, n }, e) || (spec[n] && parse_options(m, m->spec + n + 1, e)))
+	if (parse_name(m, (struct str){ spec, n }, e) ||
+	    (spec[n] && parse_options(m, m->spec + n + 1, e)))
 		goto fail;
 	if (same_name("regex", str_of(m->def->info.name))) {
 		if (m->n_values != 1) {
-			err_set(e, ERR_USAGE, "metric regex needs one pattern: regex:value=PATTERN");
+			err_set(e, ERR_USAGE,
+				"metric regex needs one pattern: regex:value=PATTERN");
 			goto fail;
 		}
 		if (metric_regex_compile(&m->pattern, m->values[0], e)) {
@@ -302,7 +316,7 @@ void metric_signature(struct buf *b, const struct metric *m)
 	buf_addf(b, "|%s%s%s", m->shown, m->shown[0] ? "|" : "", m->def->version);
 }
 
-/* ---- work and scores ------------------------------------------------------------------------------ */
+/* ---- work and scores ----------------------------------------------------------------------- */
 
 int metric_work_new(struct metric_work **out, struct err *e)
 {
@@ -354,7 +368,8 @@ void *metric_room(struct metric_array *a, size_t n, size_t size)
 	return a->p;
 }
 
-/* The part of the answer that is scored: the first (or last) match of `extract`, or "[invalid]" as in lm-eval. */
+/* The part of the answer that is scored: the first (or last) match of `extract`, or "[invalid]" as
+ * in lm-eval. */
 static int extract(struct str *text, const struct metric *m, struct metric_work *w, struct err *e)
 {
 	struct str s = *text;
@@ -384,12 +399,13 @@ static bool has_needs(const struct metric *m, const struct metric_item *it)
 {
 	unsigned needs = metric_needs(m);
 
-	return !((needs & METRIC_REFS) && !it->n_refs) && !((needs & METRIC_HITS) && !it->has_hits) &&
+	return !((needs & METRIC_REFS) && !it->n_refs) &&
+	       !((needs & METRIC_HITS) && !it->has_hits) &&
 	       !((needs & METRIC_RELS) && !it->has_rels);
 }
 
-int metric_score(double *out, const struct metric *m, const struct metric_item *item, struct metric_work *w,
-		 struct err *e)
+int metric_score(double *out, const struct metric *m, const struct metric_item *item,
+		 struct metric_work *w, struct err *e)
 {
 	struct metric_item it = *item;
 
@@ -414,8 +430,8 @@ bool metric_has_corpus(const struct metric *m)
 	return m->def->stats != NULL;
 }
 
-int metric_corpus_add(int64_t sums[METRIC_SUMS], bool *counted, const struct metric *m, const struct metric_item *item,
-		      struct metric_work *w, struct err *e)
+int metric_corpus_add(int64_t sums[METRIC_SUMS], bool *counted, const struct metric *m,
+		      const struct metric_item *item, struct metric_work *w, struct err *e)
 {
 	struct metric_item it = *item;
 

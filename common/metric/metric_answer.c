@@ -3,14 +3,14 @@
 #include "metric/metric_impl.h"
 #include <math.h>
 
-/* ---- exact match ------------------------------------------------------------------------------ */
+/* ---- exact match --------------------------------------------------------------------------- */
 
 /*
- * The options of `evaluate` 0.4.6's exact_match, in its order: patterns deleted, lower case, ASCII punctuation and ASCII
- * digits deleted. *out borrows s or w->text[0 + side].
+ * The options of `evaluate` 0.4.6's exact_match, in its order: patterns deleted, lower case, ASCII
+ * punctuation and ASCII digits deleted. *out borrows s or w->text[0 + side].
  */
-static int em_normalise(struct str *out, const struct metric *m, struct str s, int side, struct metric_work *w,
-			struct err *e)
+static int em_normalise(struct str *out, const struct metric *m, struct str s, int side,
+			struct metric_work *w, struct err *e)
 {
 	struct buf *b = &w->text[side];
 	struct buf *spare = &w->text[2 + side];
@@ -45,14 +45,16 @@ static int em_normalise(struct str *out, const struct metric *m, struct str s, i
 	for (size_t i = 0; i < out->n; i++) {
 		char c = b->p[i];
 
-		if (!(m->ignore_punctuation && metric_is_punctuation(c)) && !(m->ignore_numbers && c >= '0' && c <= '9'))
+		if (!(m->ignore_punctuation && metric_is_punctuation(c)) &&
+		    !(m->ignore_numbers && c >= '0' && c <= '9'))
 			b->p[kept++] = c;
 	}
 	*out = (struct str){ b->p ? b->p : "", kept };
 	return 0;
 }
 
-static int em(double *out, const struct metric *m, const struct metric_item *item, struct metric_work *w, struct err *e)
+static int em(double *out, const struct metric *m, const struct metric_item *item,
+	      struct metric_work *w, struct err *e)
 {
 	struct str got, want;
 
@@ -67,7 +69,7 @@ static int em(double *out, const struct metric *m, const struct metric_item *ite
 	return 0;
 }
 
-/* ---- contains and its kin (promptfoo's names) --------------------------------------------------- */
+/* ---- contains and its kin (promptfoo's names) ---------------------------------------------- */
 
 enum { CONTAINS, CONTAINS_ALL, STARTS, ENDS, FOLD = 16 };
 
@@ -77,8 +79,8 @@ static struct str needle(const struct metric *m, const struct metric_item *item,
 	return m->n_values ? m->values[i] : item->refs[i].text;
 }
 
-static int contains(double *out, const struct metric *m, const struct metric_item *item, struct metric_work *w,
-		    struct err *e)
+static int contains(double *out, const struct metric *m, const struct metric_item *item,
+		    struct metric_work *w, struct err *e)
 {
 	size_t n = m->n_values ? m->n_values : item->n_refs;
 	struct str hay = item->output;
@@ -115,8 +117,8 @@ static int contains(double *out, const struct metric *m, const struct metric_ite
 	return 0;
 }
 
-static int regex(double *out, const struct metric *m, const struct metric_item *item, struct metric_work *w,
-		 struct err *e)
+static int regex(double *out, const struct metric *m, const struct metric_item *item,
+		 struct metric_work *w, struct err *e)
 {
 	struct metric_match match;
 
@@ -126,9 +128,10 @@ static int regex(double *out, const struct metric *m, const struct metric_item *
 	return 0;
 }
 
-/* ---- numbers ------------------------------------------------------------------------------------ */
+/* ---- numbers ------------------------------------------------------------------------------- */
 
-/* A number as people write it: blanks, a currency sign before, a percent sign or full stop behind, commas inside. */
+/* A number as people write it: blanks, a currency sign before, a percent sign or full stop behind,
+ * commas inside. */
 static bool plain_number(double *out, struct str s)
 {
 	static const char *const signs[] = { "$", "\xe2\x82\xac", "\xc2\xa3" };
@@ -175,13 +178,17 @@ static bool number_inside(double *out, struct str s, bool last)
 			i++;
 			continue;
 		}
-		for (to = i; to < s.n && (is_digit(s.p[to]) || (s.p[to] == ',' && to + 1 < s.n && is_digit(s.p[to + 1]))); to++)
+		for (to = i; to < s.n && (is_digit(s.p[to]) || (s.p[to] == ',' && to + 1 < s.n &&
+								is_digit(s.p[to + 1])));
+		     to++)
 			;
 		if (to + 1 < s.n && s.p[to] == '.' && is_digit(s.p[to + 1]))
 			for (to++; to < s.n && is_digit(s.p[to]); to++)
 				;
 		if (from > 0 && s.p[from - 1] == '-' &&
-		    (from < 2 || !metric_is_word((unsigned char)s.p[from - 2] < 0x80 ? (unsigned char)s.p[from - 2] : ' ')))
+		    (from < 2 || !metric_is_word((unsigned char)s.p[from - 2] < 0x80
+							 ? (unsigned char)s.p[from - 2]
+							 : ' ')))
 			from--;
 		if (plain_number(out, str_sub(s, from, to))) {
 			found = true;
@@ -207,9 +214,10 @@ static bool find_number(double *out, const struct metric *m, struct str s)
 
 enum { NUMERIC, NUMERIC_DIFF };
 
-/* |a - b| <= atol + rtol |b|; or 1 - |a - b| / (|a| + |b|), 1 when both are 0 (autoevals' NumericDiff). */
-static int numeric(double *out, const struct metric *m, const struct metric_item *item, struct metric_work *w,
-		   struct err *e)
+/* |a - b| <= atol + rtol |b|; or 1 - |a - b| / (|a| + |b|), 1 when both are 0 (autoevals'
+ * NumericDiff). */
+static int numeric(double *out, const struct metric *m, const struct metric_item *item,
+		   struct metric_work *w, struct err *e)
 {
 	double got = 0;
 	double best = (double)NAN;
@@ -220,14 +228,17 @@ static int numeric(double *out, const struct metric *m, const struct metric_item
 	for (size_t i = 0; i < item->n_refs; i++) {
 		double want, score;
 
-		if (!plain_number(&want, item->refs[i].text) && !number_inside(&want, item->refs[i].text, true))
+		if (!plain_number(&want, item->refs[i].text) &&
+		    !number_inside(&want, item->refs[i].text, true))
 			continue;
 		if (!is_number)
 			score = 0;
 		else if (m->def->variant == NUMERIC)
 			score = fabs(got - want) <= m->abs_tol + m->rel_tol * fabs(want);
 		else
-			score = got == 0 && want == 0 ? 1 : 1 - fabs(got - want) / (fabs(got) + fabs(want));
+			score = got == 0 && want == 0
+					? 1
+					: 1 - fabs(got - want) / (fabs(got) + fabs(want));
 		if (isnan(best) || score > best)
 			best = score;
 	}
@@ -235,7 +246,7 @@ static int numeric(double *out, const struct metric *m, const struct metric_item
 	return 0;
 }
 
-/* ---- JSON --------------------------------------------------------------------------------------- */
+/* ---- JSON ---------------------------------------------------------------------------------- */
 
 enum { JSON_VALID, JSON_CONTAINS, JSON_EQUAL };
 #define JSON_STARTS_MAX 256 /* places where a value is tried for */
@@ -256,11 +267,12 @@ static bool json_inside(struct json_val *out, struct str s)
 	return false;
 }
 
-static int json(double *out, const struct metric *m, const struct metric_item *item, struct metric_work *w, struct err *e)
+static int json(double *out, const struct metric *m, const struct metric_item *item,
+		struct metric_work *w, struct err *e)
 {
 	struct json_val got, want;
-	bool found = m->def->variant == JSON_CONTAINS ? json_inside(&got, item->output) :
-							json_parse(&got, item->output, NULL) == 0;
+	bool found = m->def->variant == JSON_CONTAINS ? json_inside(&got, item->output)
+						      : json_parse(&got, item->output, NULL) == 0;
 
 	(void)w;
 	(void)e;
@@ -280,14 +292,18 @@ static int json(double *out, const struct metric *m, const struct metric_item *i
 }
 
 #define OUT_REFS (METRIC_OUTPUT | METRIC_REFS)
-#define PROMPTFOO(name, how, help) \
-	{ .info = { name, OUT_REFS, false, true, "value extract find", help }, \
-	  .score = contains, .variant = how, .version = "v1" }
+#define PROMPTFOO(name, how, help)                                                                 \
+	{                                                                                          \
+		.info = { name, OUT_REFS, false, true, "value extract find", help },               \
+		.score = contains, .variant = how, .version = "v1"                                 \
+	}
 const struct metric_def metric_answer_defs[] = {
 	{ .info = { "em", OUT_REFS, false, true,
-	    "regexes_to_ignore ignore_case ignore_punctuation ignore_numbers extract find",
-	    "equal to a reference, byte for byte" },
-	  .score = em, .variant = 0, .version = "v1" },
+		    "regexes_to_ignore ignore_case ignore_punctuation ignore_numbers extract find",
+		    "equal to a reference, byte for byte" },
+	  .score = em,
+	  .variant = 0,
+	  .version = "v1" },
 	PROMPTFOO("contains", CONTAINS, "a reference (or `value`) is in the answer"),
 	PROMPTFOO("icontains", CONTAINS | FOLD, "the same in lower case"),
 	PROMPTFOO("contains-any", CONTAINS, "any of the references is in the answer"),
@@ -296,17 +312,35 @@ const struct metric_def metric_answer_defs[] = {
 	PROMPTFOO("icontains-all", CONTAINS_ALL | FOLD, "the same in lower case"),
 	PROMPTFOO("starts-with", STARTS, "the answer begins with a reference"),
 	PROMPTFOO("ends-with", ENDS, "the answer ends with a reference"),
-	{ .info = { "regex", METRIC_OUTPUT, false, true, "value extract find", "the pattern `value` (PCRE2) matches" },
-	  .score = regex, .variant = 0, .version = "v1" },
-	{ .info = { "contains-json", METRIC_OUTPUT, false, true, "extract find", "an object or array of JSON is in the answer" },
-	  .score = json, .variant = JSON_CONTAINS, .version = "v1" },
-	{ .info = { "json_valid", METRIC_OUTPUT, false, true, "extract find", "the answer is one JSON value" },
-	  .score = json, .variant = JSON_VALID, .version = "v1" },
-	{ .info = { "json_equal", OUT_REFS, false, true, "extract find", "the answer is a reference, as JSON" },
-	  .score = json, .variant = JSON_EQUAL, .version = "v1" },
-	{ .info = { "numeric", OUT_REFS, false, true, "atol rtol extract find", "the answer's number is the reference's" },
-	  .score = numeric, .variant = NUMERIC, .version = "v1" },
-	{ .info = { "numeric_diff", OUT_REFS, false, false, "extract find", "1 - |a - b| / (|a| + |b|) of the numbers" },
-	  .score = numeric, .variant = NUMERIC_DIFF, .version = "v1" },
+	{ .info = { "regex", METRIC_OUTPUT, false, true, "value extract find",
+		    "the pattern `value` (PCRE2) matches" },
+	  .score = regex,
+	  .variant = 0,
+	  .version = "v1" },
+	{ .info = { "contains-json", METRIC_OUTPUT, false, true, "extract find",
+		    "an object or array of JSON is in the answer" },
+	  .score = json,
+	  .variant = JSON_CONTAINS,
+	  .version = "v1" },
+	{ .info = { "json_valid", METRIC_OUTPUT, false, true, "extract find",
+		    "the answer is one JSON value" },
+	  .score = json,
+	  .variant = JSON_VALID,
+	  .version = "v1" },
+	{ .info = { "json_equal", OUT_REFS, false, true, "extract find",
+		    "the answer is a reference, as JSON" },
+	  .score = json,
+	  .variant = JSON_EQUAL,
+	  .version = "v1" },
+	{ .info = { "numeric", OUT_REFS, false, true, "atol rtol extract find",
+		    "the answer's number is the reference's" },
+	  .score = numeric,
+	  .variant = NUMERIC,
+	  .version = "v1" },
+	{ .info = { "numeric_diff", OUT_REFS, false, false, "extract find",
+		    "1 - |a - b| / (|a| + |b|) of the numbers" },
+	  .score = numeric,
+	  .variant = NUMERIC_DIFF,
+	  .version = "v1" },
 	{ .info = { .name = NULL } },
 };

@@ -3,7 +3,7 @@
 #include "metric/metric_run_impl.h"
 #include <math.h>
 
-/* ---- thresholds ------------------------------------------------------------------------------------ */
+/* ---- thresholds ---------------------------------------------------------------------------- */
 
 enum what { W_MEAN, W_SUM, W_MIN, W_MAX, W_PERCENTILE, W_LCB, W_UCB, W_COVERAGE, W_ERRORS, W_N };
 struct gate {
@@ -16,7 +16,9 @@ struct gate {
 
 static int bad_gate(struct err *e, const char *expr, const char *why)
 {
-	return err_set(e, ERR_USAGE, "gate \"%s\": %s; it is of the form NAME.STATISTIC >= NUMBER, such as em.lcb95 >= 0.8",
+	return err_set(e, ERR_USAGE,
+		       "gate \"%s\": %s; it is of the form NAME.STATISTIC >= NUMBER, such as "
+		       "em.lcb95 >= 0.8",
 		       expr, why);
 }
 
@@ -26,8 +28,9 @@ static bool parse_statistic(struct gate *g, struct str s)
 	static const struct {
 		const char *name;
 		enum what what;
-	} names[] = { { "mean", W_MEAN }, { "rate", W_MEAN }, { "per_item", W_MEAN }, { "sum", W_SUM },
-		      { "min", W_MIN }, { "max", W_MAX }, { "n", W_N } };
+	} names[] = { { "mean", W_MEAN }, { "rate", W_MEAN }, { "per_item", W_MEAN },
+		      { "sum", W_SUM },   { "min", W_MIN },   { "max", W_MAX },
+		      { "n", W_N } };
 	struct {
 		struct str prefix;
 		enum what what;
@@ -106,7 +109,8 @@ static int parse_gate(struct gate *g, const char *expr, struct err *e)
 	return 0;
 }
 
-static const struct metric_column *find_column(size_t *index, const struct metric_run *r, struct str name)
+static const struct metric_column *find_column(size_t *index, const struct metric_run *r,
+					       struct str name)
 {
 	const struct metric_column *c;
 
@@ -149,12 +153,13 @@ static void decide_bound(struct metric_gate_result *out, const struct gate *g)
 	decide(out, g, lower ? out->lo : out->hi);
 	if (out->outcome == METRIC_MISSED && holds(g, lower ? out->hi : out->lo)) {
 		out->outcome = METRIC_UNDECIDED;
-		snprintf(out->why, sizeof out->why, "the interval [%.4g, %.4g] has the threshold in it", out->lo, out->hi);
+		snprintf(out->why, sizeof out->why,
+			 "the interval [%.4g, %.4g] has the threshold in it", out->lo, out->hi);
 	}
 }
 
-static int judge_column(struct metric_gate_result *out, const struct metric_run *r, const struct gate *g, size_t i,
-			struct err *e)
+static int judge_column(struct metric_gate_result *out, const struct metric_run *r,
+			const struct gate *g, size_t i, struct err *e)
 {
 	const struct metric_column *c = metric_run_column(r, i);
 	double confidence = g->what == W_LCB || g->what == W_UCB ? 2 * g->arg / 100 - 1 : 0.9;
@@ -186,19 +191,26 @@ static int judge_column(struct metric_gate_result *out, const struct metric_run 
 		decide(out, g, r->rows ? (double)s.n / (double)r->rows : (double)NAN);
 		return 0;
 	default:
-		decide(out, g, g->what == W_SUM ? s.sum : g->what == W_MIN ? s.min : g->what == W_MAX ? s.max :
-			       g->what == W_N ? (double)s.n : s.mean);
+		decide(out, g,
+		       g->what == W_SUM   ? s.sum
+		       : g->what == W_MIN ? s.min
+		       : g->what == W_MAX ? s.max
+		       : g->what == W_N   ? (double)s.n
+					  : s.mean);
 		return 0;
 	}
 }
 
-int metric_gate(struct metric_gate_result *out, const struct metric_run *r, const char *expr, uint64_t min_items,
-		struct err *e)
+int metric_gate(struct metric_gate_result *out, const struct metric_run *r, const char *expr,
+		uint64_t min_items, struct err *e)
 {
 	struct gate g = { .op = "" };
 	size_t i;
 
-	*out = (struct metric_gate_result){ .lo = (double)NAN, .hi = (double)NAN, .p = (double)NAN, .base = (double)NAN,
+	*out = (struct metric_gate_result){ .lo = (double)NAN,
+					    .hi = (double)NAN,
+					    .p = (double)NAN,
+					    .base = (double)NAN,
 					    .method = "" };
 	snprintf(out->name, sizeof out->name, "%s", expr);
 	if (parse_gate(&g, expr, e))
@@ -213,17 +225,19 @@ int metric_gate(struct metric_gate_result *out, const struct metric_run *r, cons
 	} else if (r->rows == 0) {
 		decide(out, &g, (double)NAN);
 	} else {
-		return err_set(e, ERR_USAGE, "gate \"%s\": no record has a score or measure \"%.*s\"", expr, STR_ARG(g.column));
+		return err_set(e, ERR_USAGE,
+			       "gate \"%s\": no record has a score or measure \"%.*s\"", expr,
+			       STR_ARG(g.column));
 	}
 	if (out->n < min_items) {
 		out->outcome = METRIC_UNDECIDED;
-		snprintf(out->why, sizeof out->why, "%llu items, at least %llu are needed", (unsigned long long)out->n,
-			 (unsigned long long)min_items);
+		snprintf(out->why, sizeof out->why, "%llu items, at least %llu are needed",
+			 (unsigned long long)out->n, (unsigned long long)min_items);
 	}
 	return 0;
 }
 
-/* ---- against a baseline ----------------------------------------------------------------------------- */
+/* ---- against a baseline -------------------------------------------------------------------- */
 
 struct pairs {
 	double *d; /* candidate - baseline */
@@ -238,7 +252,8 @@ static double value_at(const struct metric_column *c, size_t row)
 	return row < c->n ? c->v[row] : (double)NAN;
 }
 
-/* The row of the baseline with the same id, by row of r; SIZE_MAX where there is none. To be freed. */
+/* The row of the baseline with the same id, by row of r; SIZE_MAX where there is none. To be freed.
+ */
 static size_t *partners(const struct metric_run *r, const struct metric_run *base, struct err *e)
 {
 	size_t *out = ckd_alloc(r->rows + 1, sizeof *out);
@@ -303,8 +318,8 @@ static void bound(struct metric_gate_result *out, const struct pairs *p)
 		out->p = t.p;
 		out->method = "paired t";
 		if (!(t.se > 0) && p->n > 1 && p->unit) {
-			/* No two differences differ: t would call that certain. As Tango's interval without a discordant
-			 * pair, z^2 / (n + z^2) to either side. */
+			/* No two differences differ: t would call that certain. As Tango's interval
+			 * without a discordant pair, z^2 / (n + z^2) to either side. */
 			double z = stats_norm_quantile(0.95);
 			double half = z * z / ((double)p->n + z * z);
 
@@ -316,16 +331,21 @@ static void bound(struct metric_gate_result *out, const struct pairs *p)
 	out->hi = ci.hi;
 }
 
-int metric_compare(struct metric_gate_result *out, bool *found, const struct metric_run *r, size_t i,
-		   const struct metric_run *base, double margin, uint64_t min_items, struct err *e)
+int metric_compare(struct metric_gate_result *out, bool *found, const struct metric_run *r,
+		   size_t i, const struct metric_run *base, double margin, uint64_t min_items,
+		   struct err *e)
 {
 	const struct metric_column *c = metric_run_column(r, i);
 	const struct metric_column *cb = NULL;
 	struct pairs p;
 	size_t k;
 
-	*out = (struct metric_gate_result){ .lo = (double)NAN, .hi = (double)NAN, .p = (double)NAN, .base = (double)NAN,
-					    .value = (double)NAN, .method = "none" };
+	*out = (struct metric_gate_result){ .lo = (double)NAN,
+					    .hi = (double)NAN,
+					    .p = (double)NAN,
+					    .base = (double)NAN,
+					    .value = (double)NAN,
+					    .method = "none" };
 	if (c)
 		cb = find_column(&k, base, str_of(c->name));
 	*found = c && cb && c->score && cb->score;
@@ -344,7 +364,8 @@ int metric_compare(struct metric_gate_result *out, bool *found, const struct met
 	free(p.d);
 	if (out->n < min_items || out->n < 2) {
 		out->outcome = METRIC_UNDECIDED;
-		snprintf(out->why, sizeof out->why, "%llu pairs, at least %llu are needed", (unsigned long long)out->n,
+		snprintf(out->why, sizeof out->why, "%llu pairs, at least %llu are needed",
+			 (unsigned long long)out->n,
 			 (unsigned long long)(min_items > 2 ? min_items : 2));
 	} else if (out->lo > -margin) {
 		out->outcome = METRIC_MET;
@@ -352,13 +373,15 @@ int metric_compare(struct metric_gate_result *out, bool *found, const struct met
 		out->outcome = METRIC_MISSED;
 	} else {
 		out->outcome = METRIC_UNDECIDED;
-		snprintf(out->why, sizeof out->why, "the difference lies in [%.4g, %.4g]: more items, or a wider margin",
+		snprintf(out->why, sizeof out->why,
+			 "the difference lies in [%.4g, %.4g]: more items, or a wider margin",
 			 out->lo, out->hi);
 	}
 	return 0;
 }
 
-int metric_run_match(const struct metric_run *r, const struct metric_run *base, double min_overlap, struct err *e)
+int metric_run_match(const struct metric_run *r, const struct metric_run *base, double min_overlap,
+		     struct err *e)
 {
 	size_t most = r->rows > base->rows ? r->rows : base->rows;
 	size_t *partner = partners(r, base, e);
@@ -370,7 +393,8 @@ int metric_run_match(const struct metric_run *r, const struct metric_run *base, 
 		return -1;
 	for (size_t i = 0; i < r->rows; i++) {
 		const struct metric_row *a = &r->items[i];
-		const struct metric_row *b = partner[i] == SIZE_MAX ? NULL : &base->items[partner[i]];
+		const struct metric_row *b =
+			partner[i] == SIZE_MAX ? NULL : &base->items[partner[i]];
 
 		shared += b != NULL;
 		prompts += b && a->prompt && b->prompt && a->prompt != b->prompt;
@@ -378,10 +402,14 @@ int metric_run_match(const struct metric_run *r, const struct metric_run *base, 
 	}
 	free(partner);
 	if (prompts)
-		return err_set(e, ERR_OPEN, "%zu items had another prompt (prompt_hash) in the baseline", prompts);
+		return err_set(e, ERR_OPEN,
+			       "%zu items had another prompt (prompt_hash) in the baseline",
+			       prompts);
 	if (refs)
-		return err_set(e, ERR_OPEN, "%zu items have other references in the baseline", refs);
+		return err_set(e, ERR_OPEN, "%zu items have other references in the baseline",
+			       refs);
 	if (most && (double)shared < min_overlap * (double)most)
-		return err_set(e, ERR_OPEN, "only %zu of %zu ids are in both files (--min-overlap)", shared, most);
+		return err_set(e, ERR_OPEN, "only %zu of %zu ids are in both files (--min-overlap)",
+			       shared, most);
 	return 0;
 }

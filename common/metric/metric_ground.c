@@ -1,7 +1,7 @@
 /*
- * metric_ground: is an answer held up by its contexts? Deterministic: the share of a sentence's content-word 2-grams
- * that stand in one sentence of a context (one word where the sentence has only one). A sentence without content words
- * claims nothing and is not counted.
+ * metric_ground: is an answer held up by its contexts? Deterministic: the share of a sentence's
+ * content-word 2-grams that stand in one sentence of a context (one word where the sentence has
+ * only one). A sentence without content words claims nothing and is not counted.
  */
 #include "config.h"
 #include "metric/metric_impl.h"
@@ -11,18 +11,24 @@
 
 /* Function words of English; sorted. Single ASCII letters are dropped besides. */
 static const char *const stopwords[] = {
-	"about", "above", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because",
-	"been", "before", "being", "below", "between", "both", "but", "by", "can", "could", "did", "do", "does",
-	"doing", "don", "down", "during", "each", "few", "for", "from", "further", "had", "has", "have", "having", "he",
-	"her", "here", "hers", "him", "his", "how", "if", "in", "into", "is", "it", "its", "itself", "just", "ll",
-	"may", "me", "might", "more", "most", "must", "my", "no", "nor", "not", "now", "of", "off", "on", "once",
-	"only", "or", "other", "our", "ours", "out", "over", "own", "re", "same", "shall", "she", "should", "so",
-	"some", "such", "than", "that", "the", "their", "theirs", "them", "then", "there", "these", "they", "this",
-	"those", "through", "to", "too", "under", "until", "up", "ve", "very", "was", "we", "were", "what", "when",
-	"where", "which", "while", "who", "whom", "why", "will", "with", "would", "you", "your", "yours",
+	"about",   "above",   "after",  "again",  "all",    "also",    "am",    "an",     "and",
+	"any",     "are",     "as",     "at",     "be",     "because", "been",  "before", "being",
+	"below",   "between", "both",   "but",    "by",     "can",     "could", "did",    "do",
+	"does",    "doing",   "don",    "down",   "during", "each",    "few",   "for",    "from",
+	"further", "had",     "has",    "have",   "having", "he",      "her",   "here",   "hers",
+	"him",     "his",     "how",    "if",     "in",     "into",    "is",    "it",     "its",
+	"itself",  "just",    "ll",     "may",    "me",     "might",   "more",  "most",   "must",
+	"my",      "no",      "nor",    "not",    "now",    "of",      "off",   "on",     "once",
+	"only",    "or",      "other",  "our",    "ours",   "out",     "over",  "own",    "re",
+	"same",    "shall",   "she",    "should", "so",     "some",    "such",  "than",   "that",
+	"the",     "their",   "theirs", "them",   "then",   "there",   "these", "they",   "this",
+	"those",   "through", "to",     "too",    "under",  "until",   "up",    "ve",     "very",
+	"was",     "we",      "were",   "what",   "when",   "where",   "which", "while",  "who",
+	"whom",    "why",     "will",   "with",   "would",  "you",     "your",  "yours",
 };
-static const char *const abbreviations[] = { "al", "cf", "dr", "e.g", "eg", "etc", "fig", "i.e", "ie", "inc", "jr", "ltd", "mr",
-					     "mrs", "ms", "no", "p", "pp", "prof", "sr", "st", "vol", "vs" };
+static const char *const abbreviations[] = { "al", "cf",  "dr",   "e.g", "eg", "etc", "fig", "i.e",
+					     "ie", "inc", "jr",   "ltd", "mr", "mrs", "ms",  "no",
+					     "p",  "pp",  "prof", "sr",  "st", "vol", "vs" };
 
 static int compare_word(const void *key, const void *entry)
 {
@@ -30,9 +36,10 @@ static int compare_word(const void *key, const void *entry)
 
 	return str_cmp(*k, str_of(*(const char *const *)entry));
 }
-#define LISTED(word, table) (bsearch(&(word), table, sizeof table / sizeof *table, sizeof *table, compare_word) != NULL)
+#define LISTED(word, table)                                                                        \
+	(bsearch(&(word), table, sizeof table / sizeof *table, sizeof *table, compare_word) != NULL)
 
-/* ---- sentences ---------------------------------------------------------------------------------- */
+/* ---- sentences ----------------------------------------------------------------------------- */
 
 /* "[1]", "[2, 3]" at p: its length, or 0; the numbers in n[], at most MARKERS_MAX. */
 static size_t marker(struct str s, size_t at, unsigned *n, size_t *count)
@@ -70,7 +77,8 @@ static bool inner_stop(struct str s, size_t at)
 	struct str w;
 
 	while (from > 0 && at - from < sizeof word &&
-	       (((s.p[from - 1] | 32) >= 'a' && (s.p[from - 1] | 32) <= 'z') || s.p[from - 1] == '.'))
+	       (((s.p[from - 1] | 32) >= 'a' && (s.p[from - 1] | 32) <= 'z') ||
+		s.p[from - 1] == '.'))
 		from--;
 	if (at == from || at - from >= sizeof word)
 		return false;
@@ -90,10 +98,12 @@ static bool item_number(struct str s, size_t from, size_t at)
 	return i == at && at > from && at - from < 4;
 }
 
-/* Bytes of a sentence's end at `at`: 1 for . ! ?, 3 for their full-width kin (which need no blank behind), else 0. */
+/* Bytes of a sentence's end at `at`: 1 for . ! ?, 3 for their full-width kin (which need no blank
+ * behind), else 0. */
 static size_t terminator(struct str s, size_t at, bool *wide)
 {
-	static const char *const kin[] = { "\xe3\x80\x82", "\xef\xbc\x81", "\xef\xbc\x9f", "\xe2\x80\xa6" };
+	static const char *const kin[] = { "\xe3\x80\x82", "\xef\xbc\x81", "\xef\xbc\x9f",
+					   "\xe2\x80\xa6" };
 
 	*wide = false;
 	if (s.p[at] == '.' || s.p[at] == '!' || s.p[at] == '?')
@@ -108,7 +118,9 @@ static size_t terminator(struct str s, size_t at, bool *wide)
 
 static size_t closing(struct str s, size_t at)
 {
-	static const char *const marks[] = { "\"", "'", ")", "]", "*", "\xe2\x80\x9d", "\xe2\x80\x99", "\xc2\xbb", "\xe3\x80\x8d" };
+	static const char *const marks[] = {
+		"\"", "'", ")", "]", "*", "\xe2\x80\x9d", "\xe2\x80\x99", "\xc2\xbb", "\xe3\x80\x8d"
+	};
 
 	for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
 		if (str_starts(str_sub(s, at, s.n), str_of(marks[i])))
@@ -135,7 +147,8 @@ static bool breaks(struct str s, size_t at)
 		return true;
 	for (; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
 		digits++;
-	return digits && digits < 4 && i + 1 < s.n && (s.p[i] == '.' || s.p[i] == ')') && s.p[i + 1] == ' ';
+	return digits && digits < 4 && i + 1 < s.n && (s.p[i] == '.' || s.p[i] == ')') &&
+	       s.p[i + 1] == ' ';
 }
 
 /* Past the terminator: marks that close, then citations, with or without a blank before them. */
@@ -180,7 +193,8 @@ static bool next_sentence(struct str *out, struct str *rest)
 		if (n && !wide && next < s.n) {
 			bool lower = s.p[next] >= 'a' && s.p[next] <= 'z';
 
-			if (next == end || lower || item_number(s, from, i) || (s.p[i] == '.' && end == i + 1 && inner_stop(s, i)))
+			if (next == end || lower || item_number(s, from, i) ||
+			    (s.p[i] == '.' && end == i + 1 && inner_stop(s, i)))
 				continue;
 		}
 		*out = str_sub(s, from, end);
@@ -192,7 +206,7 @@ static bool next_sentence(struct str *out, struct str *rest)
 	return true;
 }
 
-/* ---- grams -------------------------------------------------------------------------------------- */
+/* ---- grams --------------------------------------------------------------------------------- */
 
 struct gram {
 	uint64_t hash; /* of one content word, or two in a row */
@@ -262,9 +276,10 @@ static bool next_word(uint64_t *hash, struct str *rest)
 	return false;
 }
 
-/* Words and pairs of a sentence; returns the number of words. Pairs are told from words by their seed. */
-static size_t add_grams(struct grams *words, struct grams *pairs, struct str sentence, struct buf *lower, uint32_t number,
-			uint32_t hit)
+/* Words and pairs of a sentence; returns the number of words. Pairs are told from words by their
+ * seed. */
+static size_t add_grams(struct grams *words, struct grams *pairs, struct str sentence,
+			struct buf *lower, uint32_t number, uint32_t hit)
 {
 	struct str rest;
 	uint64_t hash, last = 0;
@@ -304,19 +319,20 @@ static void sort_unique(struct grams *g)
 	g->n = n;
 }
 
-/* ---- support ------------------------------------------------------------------------------------ */
+/* ---- support ------------------------------------------------------------------------------- */
 
 /* The contexts of one item, and what one sentence of the answer finds in them. */
 struct ground {
-	struct grams words, pairs;     /* of all contexts, sorted */
+	struct grams words, pairs; /* of all contexts, sorted */
 	struct grams own_words, own_pairs;
-	uint32_t *counts;              /* by sentence of the contexts */
-	double *best;                  /* by hit: share of the answer's sentence in the best of its sentences */
+	uint32_t *counts; /* by sentence of the contexts */
+	double *best;     /* by hit: share of the answer's sentence in the best of its sentences */
 	uint32_t n_sentences;
 	size_t n_hits;
 };
 
-static int ground_init(struct ground *g, const struct metric_item *item, struct metric_work *w, struct err *e)
+static int ground_init(struct ground *g, const struct metric_item *item, struct metric_work *w,
+		       struct err *e)
 {
 	*g = (struct ground){ .n_hits = item->n_hits };
 	for (size_t h = 0; h < item->n_hits; h++) {
@@ -324,7 +340,8 @@ static int ground_init(struct ground *g, const struct metric_item *item, struct 
 		struct str sentence;
 
 		while (next_sentence(&sentence, &rest))
-			add_grams(&g->words, &g->pairs, sentence, &w->text[0], g->n_sentences++, (uint32_t)h);
+			add_grams(&g->words, &g->pairs, sentence, &w->text[0], g->n_sentences++,
+				  (uint32_t)h);
 	}
 	sort_unique(&g->words);
 	sort_unique(&g->pairs);
@@ -361,7 +378,8 @@ static size_t lower_bound(const struct grams *g, uint64_t hash)
 }
 
 /* Fills g->best for one sentence of the answer. *claims: it has content words. */
-static int support(bool *claims, struct ground *g, struct str sentence, struct metric_work *w, struct err *e)
+static int support(bool *claims, struct ground *g, struct str sentence, struct metric_work *w,
+		   struct err *e)
 {
 	const struct grams *mine, *all;
 	size_t n_words;
@@ -378,7 +396,8 @@ static int support(bool *claims, struct ground *g, struct str sentence, struct m
 	sort_unique(n_words > 1 ? &g->own_pairs : &g->own_words);
 	for (int clear = 0; clear < 2; clear++) { /* count, then undo what was counted */
 		for (size_t i = 0; i < mine->n; i++) {
-			for (size_t k = lower_bound(all, mine->v[i].hash); k < all->n && all->v[k].hash == mine->v[i].hash; k++) {
+			for (size_t k = lower_bound(all, mine->v[i].hash);
+			     k < all->n && all->v[k].hash == mine->v[i].hash; k++) {
 				uint32_t *count = &g->counts[all->v[k].sentence];
 				double share;
 
@@ -396,8 +415,8 @@ static int support(bool *claims, struct ground *g, struct str sentence, struct m
 }
 
 /* Share of the answer's sentences that some context supports. */
-static int groundedness(double *out, const struct metric *m, const struct metric_item *item, struct metric_work *w,
-			struct err *e)
+static int groundedness(double *out, const struct metric *m, const struct metric_item *item,
+			struct metric_work *w, struct err *e)
 {
 	struct str rest = item->output;
 	struct str sentence;
@@ -424,12 +443,12 @@ static int groundedness(double *out, const struct metric *m, const struct metric
 enum { CITE_PRECISION, CITE_RECALL, CITE_F1 };
 
 /*
- * `[n]` is the n-th hit. Precision: supported (sentence, document) pairs of those cited, a number without a hit being
- * unsupported; null without a citation. Recall: claiming sentences with a supporting citation. F1 of the two, 0 when
- * nothing is cited.
+ * `[n]` is the n-th hit. Precision: supported (sentence, document) pairs of those cited, a number
+ * without a hit being unsupported; null without a citation. Recall: claiming sentences with a
+ * supporting citation. F1 of the two, 0 when nothing is cited.
  */
-static int citations(double *out, const struct metric *m, const struct metric_item *item, struct metric_work *w,
-		     struct err *e)
+static int citations(double *out, const struct metric *m, const struct metric_item *item,
+		     struct metric_work *w, struct err *e)
 {
 	struct str rest = item->output;
 	struct str sentence;
@@ -484,7 +503,7 @@ static int citations(double *out, const struct metric *m, const struct metric_it
 	return failed;
 }
 
-/* ---- quotes ------------------------------------------------------------------------------------- */
+/* ---- quotes -------------------------------------------------------------------------------- */
 
 /* Lower case, runs of blanks to one, none at the ends. Returns the number of words. */
 static size_t collapse(struct buf *out, struct buf *lower, struct str s)
@@ -503,8 +522,8 @@ static size_t collapse(struct buf *out, struct buf *lower, struct str s)
 	return n;
 }
 
-/* The next span between quotation marks, "…", “…”, «…» or „…“; typographic ones pair by kind. none[k]: no closing mark
- * of kind k is left, so that no text is searched twice for it. */
+/* The next span between quotation marks, "…", “…”, «…» or „…“; typographic ones pair by kind.
+ * none[k]: no closing mark of kind k is left, so that no text is searched twice for it. */
 static bool next_quote(struct str *out, struct str *rest, bool none[4])
 {
 	static const char *const marks[][2] = { { "\"", "\"" },
@@ -533,7 +552,8 @@ static bool next_quote(struct str *out, struct str *rest, bool none[4])
 }
 
 /* Share of quoted spans of three words or more that stand in a context word for word. */
-static int quoted(double *out, const struct metric *m, const struct metric_item *item, struct metric_work *w, struct err *e)
+static int quoted(double *out, const struct metric *m, const struct metric_item *item,
+		  struct metric_work *w, struct err *e)
 {
 	struct buf *contexts = &w->text[1];
 	struct buf *span = &w->text[2];
@@ -560,14 +580,20 @@ static int quoted(double *out, const struct metric *m, const struct metric_item 
 	return buf_check(contexts, e) || buf_check(span, e) || buf_check(&w->text[0], e) ? -1 : 0;
 }
 
-#define GROUND(name, fn, what, options, help) \
-	{ .info = { name, METRIC_OUTPUT | METRIC_HITS, false, false, options, help }, \
-	  .score = fn, .variant = what, .version = "v1" }
+#define GROUND(name, fn, what, options, help)                                                      \
+	{                                                                                          \
+		.info = { name, METRIC_OUTPUT | METRIC_HITS, false, false, options, help },        \
+		.score = fn, .variant = what, .version = "v1"                                      \
+	}
 const struct metric_def metric_ground_defs[] = {
-	GROUND("groundedness", groundedness, 0, "tau", "share of the answer's sentences found in one sentence of a hit"),
-	GROUND("citation_precision", citations, CITE_PRECISION, "tau", "share of the citations [n] whose hit supports the sentence"),
-	GROUND("citation_recall", citations, CITE_RECALL, "tau", "share of the sentences with a citation that supports them"),
+	GROUND("groundedness", groundedness, 0, "tau",
+	       "share of the answer's sentences found in one sentence of a hit"),
+	GROUND("citation_precision", citations, CITE_PRECISION, "tau",
+	       "share of the citations [n] whose hit supports the sentence"),
+	GROUND("citation_recall", citations, CITE_RECALL, "tau",
+	       "share of the sentences with a citation that supports them"),
 	GROUND("citation_f1", citations, CITE_F1, "tau", "F1 of the two"),
-	GROUND("quoted_support", quoted, 0, "", "share of the quotations of 3 words or more that a hit has verbatim"),
+	GROUND("quoted_support", quoted, 0, "",
+	       "share of the quotations of 3 words or more that a hit has verbatim"),
 	{ .info = { .name = NULL } },
 };

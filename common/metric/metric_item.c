@@ -4,7 +4,7 @@
 #include "os/os.h"
 #include <math.h>
 
-/* ---- qrels ----------------------------------------------------------------------------------------- */
+/* ---- qrels --------------------------------------------------------------------------------- */
 
 #define QRELS_MAX ((size_t)1 << 30)
 
@@ -88,8 +88,8 @@ void metric_qrels_free(struct metric_qrels *q)
 	free(q);
 }
 
-static int rels_of_topic(struct metric_item *out, const struct metric_qrels *q, struct str id, struct arena *a,
-			 struct err *e)
+static int rels_of_topic(struct metric_item *out, const struct metric_qrels *q, struct str id,
+			 struct arena *a, struct err *e)
 {
 	const uint64_t *slot = map_get(&q->topics, id);
 	struct metric_rel *rels;
@@ -109,7 +109,7 @@ static int rels_of_topic(struct metric_item *out, const struct metric_qrels *q, 
 	return 0;
 }
 
-/* ---- members of a record ---------------------------------------------------------------------------- */
+/* ---- members of a record ------------------------------------------------------------------- */
 
 static int bad(struct err *e, const char *name, const char *want)
 {
@@ -117,7 +117,8 @@ static int bad(struct err *e, const char *name, const char *want)
 }
 
 /* A string's text, a number as it is spelt. */
-static int scalar(struct str *out, const char *name, struct json_val v, struct arena *a, struct err *e)
+static int scalar(struct str *out, const char *name, struct json_val v, struct arena *a,
+		  struct err *e)
 {
 	if (v.type == JSON_STRING)
 		return json_str(out, v, a, e);
@@ -125,12 +126,14 @@ static int scalar(struct str *out, const char *name, struct json_val v, struct a
 	return v.type == JSON_NUMBER ? 0 : bad(e, name, "strings or numbers");
 }
 
-static int read_output(struct metric_item *out, struct json_val record, const char *path, struct arena *a, struct err *e)
+static int read_output(struct metric_item *out, struct json_val record, const char *path,
+		       struct arena *a, struct err *e)
 {
 	struct json_val v = json_path(record, str_of(path ? path : "output"));
 
 	if (v.type == JSON_NONE)
-		return err_set(e, ERR_MISSING_FIELD, "no `%s` to score: name the member with --field",
+		return err_set(e, ERR_MISSING_FIELD,
+			       "no `%s` to score: name the member with --field",
 			       path ? path : "output");
 	out->has_output = v.type != JSON_NULL;
 	if (v.type == JSON_STRING)
@@ -160,9 +163,11 @@ static int one_ref(struct metric_ref *out, struct json_val v, struct arena *a, s
 	return v.type == JSON_STRING ? json_str(&out->text, v, a, e) : 0;
 }
 
-static int read_refs(struct metric_item *out, struct json_val record, const char *path, struct arena *a, struct err *e)
+static int read_refs(struct metric_item *out, struct json_val record, const char *path,
+		     struct arena *a, struct err *e)
 {
-	static const char *const names[] = { "expected", "ideal", "target", "reference", "answer", "refs" };
+	static const char *const names[] = { "expected",  "ideal",  "target",
+					     "reference", "answer", "refs" };
 	struct json_val v = { .type = JSON_NONE };
 	struct json_val x;
 	struct json_iter it;
@@ -189,7 +194,8 @@ static int read_refs(struct metric_item *out, struct json_val record, const char
 	return 0;
 }
 
-static int one_hit(struct metric_hit *out, struct json_val v, size_t rank, struct arena *a, struct err *e)
+static int one_hit(struct metric_hit *out, struct json_val v, size_t rank, struct arena *a,
+		   struct err *e)
 {
 	struct json_val id = json_get(v, "id");
 	struct json_val text = json_get(v, "text");
@@ -212,7 +218,8 @@ static int one_hit(struct metric_hit *out, struct json_val v, size_t rank, struc
 	return 0;
 }
 
-static int read_hits(struct metric_item *out, struct json_val record, struct arena *a, struct err *e)
+static int read_hits(struct metric_item *out, struct json_val record, struct arena *a,
+		     struct err *e)
 {
 	struct json_val v = json_get(record, "hits");
 	struct metric_hit *hits;
@@ -257,7 +264,8 @@ static int key_text(struct str *out, struct str raw, struct arena *a, struct err
 	return json_str(out, (struct json_val){ { raw.p - 1, raw.n + 2 }, JSON_STRING }, a, e);
 }
 
-static int read_rels(struct metric_item *out, struct json_val record, struct arena *a, struct err *e)
+static int read_rels(struct metric_item *out, struct json_val record, struct arena *a,
+		     struct err *e)
 {
 	struct json_val v = json_get(record, "relevant");
 	struct json_iter it = json_iter(v);
@@ -290,8 +298,8 @@ static int read_rels(struct metric_item *out, struct json_val record, struct are
 	return 0;
 }
 
-int metric_item_read(struct metric_item *out, struct json_val record, struct str id, const struct metric_fields *f,
-		     struct arena *a, struct err *e)
+int metric_item_read(struct metric_item *out, struct json_val record, struct str id,
+		     const struct metric_fields *f, struct arena *a, struct err *e)
 {
 	*out = (struct metric_item){ .output = { "", 0 } };
 	if ((f->needs & METRIC_OUTPUT) && read_output(out, record, f->output, a, e))

@@ -1,7 +1,7 @@
 /*
- * metric_ngram: BLEU, chrF and ROUGE as sacrebleu 2.6.0 and rouge-score 0.1.2 define them. An n-gram is known by a
- * number that the pair (number of its first n-1 tokens, last token) was given, so counts are exact and no text is
- * hashed twice.
+ * metric_ngram: BLEU, chrF and ROUGE as sacrebleu 2.6.0 and rouge-score 0.1.2 define them. An
+ * n-gram is known by a number that the pair (number of its first n-1 tokens, last token) was given,
+ * so counts are exact and no text is hashed twice.
  */
 #include "config.h"
 #include "metric/metric_impl.h"
@@ -9,7 +9,7 @@
 
 #define ORDERS_MAX 8 /* chrF++: 6 of characters, 2 of words */
 
-/* ---- numbering ------------------------------------------------------------------------------------- */
+/* ---- numbering ----------------------------------------------------------------------------- */
 
 struct slot {
 	uint64_t key;
@@ -25,11 +25,13 @@ struct metric_ngrams {
 	struct slot *slots;
 	size_t cap;
 	uint32_t stamp, n_ids;
-	struct str *words;     /* by id, when words are numbered */
+	struct str *words; /* by id, when words are numbered */
 	size_t cap_words;
-	uint32_t *counts[3];   /* by id: of the hypothesis, of one reference, the most of any reference */
+	uint32_t *counts[3]; /* by id: of the hypothesis, of one reference, the most of any
+				reference */
 	size_t cap_counts;
-	struct metric_array texts[2 + 2 * 1]; /* token arrays and running n-gram numbers: hyp, ref */
+	struct metric_array
+		texts[2 + 2 * 1]; /* token arrays and running n-gram numbers: hyp, ref */
 };
 
 static uint32_t *grow_u32(uint32_t *p, size_t n)
@@ -117,7 +119,7 @@ void metric_ngrams_free(struct metric_ngrams *g)
 	free(g);
 }
 
-/* ---- matches --------------------------------------------------------------------------------------- */
+/* ---- matches ------------------------------------------------------------------------------- */
 
 static int zero_counts(struct metric_ngrams *g, size_t n, struct err *e)
 {
@@ -136,8 +138,10 @@ static int zero_counts(struct metric_ngrams *g, size_t n, struct err *e)
 	return 0;
 }
 
-/* Number the n-grams of one text; run[i] holds the number of the (n-1)-gram at i and gets that of the n-gram. */
-static void count_order(struct metric_ngrams *g, const struct tokens *t, uint32_t *run, size_t order, uint32_t *counts)
+/* Number the n-grams of one text; run[i] holds the number of the (n-1)-gram at i and gets that of
+ * the n-gram. */
+static void count_order(struct metric_ngrams *g, const struct tokens *t, uint32_t *run,
+			size_t order, uint32_t *counts)
 {
 	for (size_t i = 0; i + order <= t->n; i++) {
 		run[i] = number_pair(g, order == 1 ? 0 : run[i], t->v[i + order - 1]);
@@ -146,11 +150,12 @@ static void count_order(struct metric_ngrams *g, const struct tokens *t, uint32_
 }
 
 /*
- * For each order 1..orders: n-grams of the hypothesis, of the references (of the last one), and matches clipped to the
- * most of any reference. t[0] is the hypothesis; out[order - 1] = { hyp, ref, match }.
+ * For each order 1..orders: n-grams of the hypothesis, of the references (of the last one), and
+ * matches clipped to the most of any reference. t[0] is the hypothesis; out[order - 1] = { hyp,
+ * ref, match }.
  */
-static int match_orders(int64_t out[][3], struct metric_ngrams *g, const struct tokens *t, size_t n_texts,
-			uint32_t *const *run, size_t orders, struct err *e)
+static int match_orders(int64_t out[][3], struct metric_ngrams *g, const struct tokens *t,
+			size_t n_texts, uint32_t *const *run, size_t orders, struct err *e)
 {
 	size_t total = 0;
 
@@ -162,7 +167,8 @@ static int match_orders(int64_t out[][3], struct metric_ngrams *g, const struct 
 		count_order(g, &t[0], run[0], order, g->counts[0]);
 		for (size_t k = 1; k < n_texts; k++) {
 			count_order(g, &t[k], run[k], order, g->counts[1]);
-			for (size_t i = 0; i + order <= t[k].n; i++) { /* the most of any; clear for the next */
+			for (size_t i = 0; i + order <= t[k].n;
+			     i++) { /* the most of any; clear for the next */
 				uint32_t id = run[k][i];
 
 				if (g->counts[1][id] > g->counts[2][id])
@@ -184,7 +190,7 @@ static int match_orders(int64_t out[][3], struct metric_ngrams *g, const struct 
 	return 0;
 }
 
-/* ---- tokenizers ------------------------------------------------------------------------------------- */
+/* ---- tokenizers ---------------------------------------------------------------------------- */
 
 static bool digit(char c)
 {
@@ -194,8 +200,8 @@ static bool digit(char c)
 /* mteval-v13a's punctuation: { | } ~ [ \ ] ^ _ ` blank ! " # $ % & ( ) * + : ; < = > ? @ / */
 static bool split_off(char c)
 {
-	return (c >= '{' && c <= '~') || (c >= '[' && c <= '`') || (c >= ' ' && c <= '&') || (c >= '(' && c <= '+') ||
-	       (c >= ':' && c <= '@') || c == '/';
+	return (c >= '{' && c <= '~') || (c >= '[' && c <= '`') || (c >= ' ' && c <= '&') ||
+	       (c >= '(' && c <= '+') || (c >= ':' && c <= '@') || c == '/';
 }
 
 static void replace_all(struct buf *out, struct str s, const char *from, const char *to)
@@ -214,8 +220,8 @@ static void replace_all(struct buf *out, struct str s, const char *from, const c
 	}
 }
 
-/* One of the pair rules of 13a: where first(a) and second(b) hold for neighbours, write them with blanks; both are
- * used up, as re.sub does. */
+/* One of the pair rules of 13a: where first(a) and second(b) hold for neighbours, write them with
+ * blanks; both are used up, as re.sub does. */
 static void pair_rule(struct buf *out, struct str s, int rule)
 {
 	for (size_t i = 0; i < s.n; i++) {
@@ -241,7 +247,9 @@ static void pair_rule(struct buf *out, struct str s, int rule)
 /* sacrebleu's tokenizer 13a, but for the last split; the result is in a. */
 static void tokenize_13a(struct buf *a, struct buf *b, struct str s)
 {
-	static const char *const entities[][2] = { { "&quot;", "\"" }, { "&amp;", "&" }, { "&lt;", "<" }, { "&gt;", ">" } };
+	static const char *const entities[][2] = {
+		{ "&quot;", "\"" }, { "&amp;", "&" }, { "&lt;", "<" }, { "&gt;", ">" }
+	};
 
 	buf_reset(a);
 	buf_reset(b);
@@ -277,7 +285,7 @@ static void tokenize_13a(struct buf *a, struct buf *b, struct str s)
 	buf_adds(a, buf_str(b));
 }
 
-/* ---- BLEU ------------------------------------------------------------------------------------------- */
+/* ---- BLEU ---------------------------------------------------------------------------------- */
 
 #define BLEU_ORDERS 4
 #define REFS_MAX 64 /* references that count */
@@ -294,7 +302,8 @@ static void bleu_text(struct buf *kept, const struct metric *m, struct str s, st
 		metric_lower(&w->text[1], s);
 		s = buf_str(&w->text[1]);
 	}
-	while (s.n && metric_strip(s).p + metric_strip(s).n < s.p + s.n) /* right-stripped, as sacrebleu does */
+	while (s.n && metric_strip(s).p + metric_strip(s).n <
+			      s.p + s.n) /* right-stripped, as sacrebleu does */
 		s.n = (size_t)(metric_strip(s).p + metric_strip(s).n - s.p);
 	if (m->tok == TOK_13A) {
 		tokenize_13a(&w->text[2], &w->text[3], s);
@@ -318,7 +327,8 @@ struct texts {
 };
 
 /* Words of texts that stand one after the other in kept, ends[] being where each ends. */
-static int number_texts(struct texts *x, struct metric_ngrams *g, struct buf *kept, const size_t *ends, struct err *e)
+static int number_texts(struct texts *x, struct metric_ngrams *g, struct buf *kept,
+			const size_t *ends, struct err *e)
 {
 	uint32_t *v = metric_room(&g->texts[0], kept->n / 2 + x->n + 1, sizeof *v);
 	uint32_t *run = metric_room(&g->texts[1], kept->n / 2 + x->n + 1, sizeof *run);
@@ -342,8 +352,8 @@ static int number_texts(struct texts *x, struct metric_ngrams *g, struct buf *ke
 	return 0;
 }
 
-static int bleu_stats(int64_t *sums, const struct metric *m, const struct metric_item *item, struct metric_work *w,
-		      struct err *e)
+static int bleu_stats(int64_t *sums, const struct metric *m, const struct metric_item *item,
+		      struct metric_work *w, struct err *e)
 {
 	struct buf *kept = &w->text[0];
 	int64_t counts[BLEU_ORDERS][3];
@@ -417,11 +427,12 @@ static double bleu_score(const int64_t *sums, const struct metric *m, bool sente
 		}
 	}
 	for (int k = 0; k < effective; k++)
-		log_sum += precision[k] == 0 ? -9999999999.0 : log(precision[k]); /* sacrebleu's my_log */
+		log_sum += precision[k] == 0 ? -9999999999.0
+					     : log(precision[k]); /* sacrebleu's my_log */
 	return bp * exp(log_sum / effective);
 }
 
-/* ---- chrF -------------------------------------------------------------------------------------------- */
+/* ---- chrF ---------------------------------------------------------------------------------- */
 
 #define CHRF_CHARS 6
 #define CHRF_WORDS 2
@@ -487,8 +498,8 @@ static double chrf_f(const int64_t counts[][3], size_t orders)
 	return 100 * (5 * p * r / (4 * p + r));
 }
 
-static int chrf_pair(int64_t counts[][3], const struct metric *m, struct str hyp, struct str ref, struct metric_work *w,
-		     struct err *e)
+static int chrf_pair(int64_t counts[][3], const struct metric *m, struct str hyp, struct str ref,
+		     struct metric_work *w, struct err *e)
 {
 	struct metric_ngrams *g = w->ngrams;
 	struct tokens t[2] = { chrf_chars(&g->texts[0], hyp), chrf_chars(&g->texts[2], ref) };
@@ -523,8 +534,8 @@ static size_t chrf_orders(const struct metric *m)
 }
 
 /* Of several references the one with the best F. */
-static int chrf_stats(int64_t *sums, const struct metric *m, const struct metric_item *item, struct metric_work *w,
-		      struct err *e)
+static int chrf_stats(int64_t *sums, const struct metric *m, const struct metric_item *item,
+		      struct metric_work *w, struct err *e)
 {
 	int64_t counts[ORDERS_MAX][3] = { { 0 } };
 	int64_t best[ORDERS_MAX][3] = { { 0 } };
@@ -570,7 +581,7 @@ static double chrf_score(const int64_t *sums, const struct metric *m, bool sente
 	return chrf_f((const int64_t(*)[3])counts, chrf_orders(m));
 }
 
-/* ---- ROUGE ------------------------------------------------------------------------------------------- */
+/* ---- ROUGE --------------------------------------------------------------------------------- */
 
 /* Lower case; runs of a-z and 0-9 are words. */
 static void rouge_text(struct buf *kept, struct buf *lower, struct str s)
@@ -584,11 +595,12 @@ static void rouge_text(struct buf *kept, struct buf *lower, struct str s)
 }
 
 /*
- * Length of the longest common subsequence, bit by bit: V' = (V + (V & M)) | (V & ~M), the answer being the zeros of V
- * (Hyyro 2004). One word of 64 positions of a after the other; carry[j] is what it hands on at b's token j.
+ * Length of the longest common subsequence, bit by bit: V' = (V + (V & M)) | (V & ~M), the answer
+ * being the zeros of V (Hyyro 2004). One word of 64 positions of a after the other; carry[j] is
+ * what it hands on at b's token j.
  */
-static int lcs(size_t *out, struct metric_work *w, const struct tokens *a, const struct tokens *b, uint32_t n_ids,
-	       struct err *e)
+static int lcs(size_t *out, struct metric_work *w, const struct tokens *a, const struct tokens *b,
+	       uint32_t n_ids, struct err *e)
 {
 	uint64_t *mask = metric_room(&w->array[0], (size_t)n_ids + 1, sizeof *mask); /* by token */
 	uint8_t *carry = metric_room(&w->array[1], b->n + 1, sizeof *carry);
@@ -621,8 +633,10 @@ static int lcs(size_t *out, struct metric_work *w, const struct tokens *a, const
 	return 0;
 }
 
-/* F1 of n-gram overlap (variant 1, 2, …) or of the longest common subsequence (0); the best reference. */
-static int rouge(double *out, const struct metric *m, const struct metric_item *item, struct metric_work *w, struct err *e)
+/* F1 of n-gram overlap (variant 1, 2, …) or of the longest common subsequence (0); the best
+ * reference. */
+static int rouge(double *out, const struct metric *m, const struct metric_item *item,
+		 struct metric_work *w, struct err *e)
 {
 	size_t order = (size_t)m->def->variant;
 	struct buf *kept = &w->text[0];
@@ -663,10 +677,10 @@ static int rouge(double *out, const struct metric *m, const struct metric_item *
 	return 0;
 }
 
-/* ---- table ------------------------------------------------------------------------------------------- */
+/* ---- table --------------------------------------------------------------------------------- */
 
-static int sentence(double *out, const struct metric *m, const struct metric_item *item, struct metric_work *w,
-		    struct err *e)
+static int sentence(double *out, const struct metric *m, const struct metric_item *item,
+		    struct metric_work *w, struct err *e)
 {
 	int64_t sums[METRIC_SUMS] = { 0 };
 
@@ -679,17 +693,39 @@ static int sentence(double *out, const struct metric *m, const struct metric_ite
 #define NEEDS (METRIC_OUTPUT | METRIC_REFS)
 const struct metric_def metric_ngram_defs[] = {
 	{ .info = { "bleu", NEEDS, false, false, "tok smooth ignore_case extract find",
-		    "BLEU of the sentence, 0 to 100 (sacrebleu, effective order); report -M gives that of the corpus" },
-	  .score = sentence, .version = "sacrebleu-2.6", .stats = bleu_stats, .corpus = bleu_score },
-	{ .info = { "chrf", NEEDS, false, false, "ignore_case extract find", "chrF2, 0 to 100 (sacrebleu)" },
-	  .score = sentence, .version = "sacrebleu-2.6", .stats = chrf_stats, .corpus = chrf_score },
-	{ .info = { "chrf++", NEEDS, false, false, "ignore_case extract find", "chrF2++, 0 to 100 (sacrebleu)" },
-	  .score = sentence, .variant = 1, .version = "sacrebleu-2.6", .stats = chrf_stats, .corpus = chrf_score },
-	{ .info = { "rouge1", NEEDS, false, false, "extract find", "F1 of words in common (rouge-score)" },
-	  .score = rouge, .variant = 1, .version = "rouge-score-0.1.2" },
-	{ .info = { "rouge2", NEEDS, false, false, "extract find", "F1 of pairs of words in common (rouge-score)" },
-	  .score = rouge, .variant = 2, .version = "rouge-score-0.1.2" },
-	{ .info = { "rougeL", NEEDS, false, false, "extract find", "F1 of the longest common subsequence (rouge-score)" },
-	  .score = rouge, .variant = 0, .version = "rouge-score-0.1.2" },
+		    "BLEU of the sentence, 0 to 100 (sacrebleu, effective order); report -M gives "
+		    "that of the corpus" },
+	  .score = sentence,
+	  .version = "sacrebleu-2.6",
+	  .stats = bleu_stats,
+	  .corpus = bleu_score },
+	{ .info = { "chrf", NEEDS, false, false, "ignore_case extract find",
+		    "chrF2, 0 to 100 (sacrebleu)" },
+	  .score = sentence,
+	  .version = "sacrebleu-2.6",
+	  .stats = chrf_stats,
+	  .corpus = chrf_score },
+	{ .info = { "chrf++", NEEDS, false, false, "ignore_case extract find",
+		    "chrF2++, 0 to 100 (sacrebleu)" },
+	  .score = sentence,
+	  .variant = 1,
+	  .version = "sacrebleu-2.6",
+	  .stats = chrf_stats,
+	  .corpus = chrf_score },
+	{ .info = { "rouge1", NEEDS, false, false, "extract find",
+		    "F1 of words in common (rouge-score)" },
+	  .score = rouge,
+	  .variant = 1,
+	  .version = "rouge-score-0.1.2" },
+	{ .info = { "rouge2", NEEDS, false, false, "extract find",
+		    "F1 of pairs of words in common (rouge-score)" },
+	  .score = rouge,
+	  .variant = 2,
+	  .version = "rouge-score-0.1.2" },
+	{ .info = { "rougeL", NEEDS, false, false, "extract find",
+		    "F1 of the longest common subsequence (rouge-score)" },
+	  .score = rouge,
+	  .variant = 0,
+	  .version = "rouge-score-0.1.2" },
 	{ .info = { .name = NULL } },
 };

@@ -7,8 +7,8 @@ int metric_regex_compile(pcre2_code **out, struct str pattern, struct err *e)
 	PCRE2_SIZE at;
 	int code;
 
-	*out = pcre2_compile((PCRE2_SPTR)pattern.p, pattern.n, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code,
-			     &at, NULL);
+	*out = pcre2_compile((PCRE2_SPTR)pattern.p, pattern.n,
+			     PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at, NULL);
 	if (*out) {
 		pcre2_jit_compile(*out, PCRE2_JIT_COMPLETE); /* slower without, not worse */
 		return 0;
@@ -16,12 +16,12 @@ int metric_regex_compile(pcre2_code **out, struct str pattern, struct err *e)
 	PCRE2_UCHAR text[128];
 
 	pcre2_get_error_message(code, text, sizeof text);
-	return err_set(e, ERR_USAGE, "pattern \"" STR_FMT "\" at byte %zu: %s", STR_ARG(pattern), (size_t)at,
-		       (const char *)text);
+	return err_set(e, ERR_USAGE, "pattern \"" STR_FMT "\" at byte %zu: %s", STR_ARG(pattern),
+		       (size_t)at, (const char *)text);
 }
 
-int metric_regex_match(struct metric_match *out, const pcre2_code *re, struct str s, size_t at, struct metric_work *w,
-		       struct err *e)
+int metric_regex_match(struct metric_match *out, const pcre2_code *re, struct str s, size_t at,
+		       struct metric_work *w, struct err *e)
 {
 	int n = pcre2_match(re, (PCRE2_SPTR)s.p, s.n, at, 0, w->match, w->limits);
 	const PCRE2_SIZE *o = pcre2_get_ovector_pointer(w->match);
@@ -30,13 +30,13 @@ int metric_regex_match(struct metric_match *out, const pcre2_code *re, struct st
 	out->found = n >= 0;
 	if (n == PCRE2_ERROR_NOMATCH)
 		return 0;
-	if (n == PCRE2_ERROR_MATCHLIMIT || n == PCRE2_ERROR_DEPTHLIMIT || n == PCRE2_ERROR_HEAPLIMIT ||
-	    n == PCRE2_ERROR_JIT_STACKLIMIT)
+	if (n == PCRE2_ERROR_MATCHLIMIT || n == PCRE2_ERROR_DEPTHLIMIT ||
+	    n == PCRE2_ERROR_HEAPLIMIT || n == PCRE2_ERROR_JIT_STACKLIMIT)
 		return err_set(e, ERR_INVALID_FIELD, "a pattern backtracks too much on this text");
 	if (n < 0)
-		return n <= PCRE2_ERROR_UTF8_ERR1 && n >= PCRE2_ERROR_UTF8_ERR21 ?
-			       err_set(e, ERR_INVALID_UTF8, "the text is not valid UTF-8") :
-			       err_set(e, ERR_INTERNAL, "pcre2_match: error %d", n);
+		return n <= PCRE2_ERROR_UTF8_ERR1 && n >= PCRE2_ERROR_UTF8_ERR21
+			       ? err_set(e, ERR_INVALID_UTF8, "the text is not valid UTF-8")
+			       : err_set(e, ERR_INTERNAL, "pcre2_match: error %d", n);
 	out->all_from = out->from = o[0];
 	out->all_to = out->to = o[1];
 	for (uint32_t g = 1; g < groups && (n == 0 || g < (uint32_t)n); g++) {
@@ -49,7 +49,8 @@ int metric_regex_match(struct metric_match *out, const pcre2_code *re, struct st
 	return 0;
 }
 
-int metric_regex_delete(struct buf *out, const pcre2_code *re, struct str s, struct metric_work *w, struct err *e)
+int metric_regex_delete(struct buf *out, const pcre2_code *re, struct str s, struct metric_work *w,
+			struct err *e)
 {
 	size_t kept = 0;
 	size_t at = 0;

@@ -1,6 +1,7 @@
 /*
- * metric_retrieval: a ranked list against judged documents, with trec_eval's definitions. Unjudged is not relevant; a
- * document is relevant when its gain is at least `level` (1). No relevant document: null.
+ * metric_retrieval: a ranked list against judged documents, with trec_eval's definitions. Unjudged
+ * is not relevant; a document is relevant when its gain is at least `level` (1). No relevant
+ * document: null.
  */
 #include "config.h"
 #include "metric/metric_impl.h"
@@ -56,14 +57,16 @@ static double gain_of(const struct doc *judged, size_t n, struct str id)
 	return d ? d->gain : 0;
 }
 
-/* The judged documents by id; of several judgements of one (as chunks of a document may have) the best counts. */
+/* The judged documents by id; of several judgements of one (as chunks of a document may have) the
+ * best counts. */
 static size_t judged_docs(struct doc *out, const struct metric *m, const struct metric_item *item)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < item->n_rels; i++)
-		out[i] = (struct doc){ .id = m->docs ? document(item->rels[i].id) : item->rels[i].id,
-				       .gain = item->rels[i].gain };
+		out[i] =
+			(struct doc){ .id = m->docs ? document(item->rels[i].id) : item->rels[i].id,
+				      .gain = item->rels[i].gain };
 	qsort(out, item->n_rels, sizeof *out, by_id);
 	for (size_t i = 0; i < item->n_rels; i++) {
 		if (n && str_eq(out[n - 1].id, out[i].id))
@@ -74,10 +77,10 @@ static size_t judged_docs(struct doc *out, const struct metric *m, const struct 
 	return n;
 }
 
-/* The ranking: as it stands, or by score; documents instead of chunks, the first chunk of each, with `docs`. Quadratic
- * only in runs of equal hashes. */
-static int ranked_docs(struct doc *out, size_t *n, const struct metric *m, const struct metric_item *item,
-		       struct metric_work *w, struct err *e)
+/* The ranking: as it stands, or by score; documents instead of chunks, the first chunk of each,
+ * with `docs`. Quadratic only in runs of equal hashes. */
+static int ranked_docs(struct doc *out, size_t *n, const struct metric *m,
+		       const struct metric_item *item, struct metric_work *w, struct err *e)
 {
 	size_t cap = 16;
 	uint32_t *table; /* open addressing: index + 1 */
@@ -94,20 +97,24 @@ static int ranked_docs(struct doc *out, size_t *n, const struct metric *m, const
 		uint64_t hash = hash64(id.p, id.n, 0);
 		size_t at = hash & (cap - 1);
 
-		while (table[at] && !(out[table[at] - 1].hash == hash && str_eq(out[table[at] - 1].id, id)))
+		while (table[at] &&
+		       !(out[table[at] - 1].hash == hash && str_eq(out[table[at] - 1].id, id)))
 			at = (at + 1) & (cap - 1);
 		if (table[at] && m->docs)
 			continue;
 		if (table[at])
-			return err_set(e, ERR_INVALID_FIELD, "`hits` has the id \"" STR_FMT "\" twice (of chunks? "
-				       "count documents with the option docs)", STR_ARG(id));
+			return err_set(e, ERR_INVALID_FIELD,
+				       "`hits` has the id \"" STR_FMT "\" twice (of chunks? "
+				       "count documents with the option docs)",
+				       STR_ARG(id));
 		out[*n] = (struct doc){ id, item->hits[i].score, hash, 0 };
-		table[at] = (uint32_t)++*n;
+		table[at] = (uint32_t)++ * n;
 	}
 	if (m->ties == METRIC_TIES_DOCNO) {
 		for (size_t i = 0; i < *n; i++)
 			if (isnan(out[i].score))
-				return err_set(e, ERR_INVALID_FIELD, "ties=docno needs a score at every hit");
+				return err_set(e, ERR_INVALID_FIELD,
+					       "ties=docno needs a score at every hit");
 		qsort(out, *n, sizeof *out, by_score);
 	}
 	return 0;
@@ -120,7 +127,8 @@ static double gain_term(int variant, double gain, size_t rank)
 	return (variant == NDCG_EXP ? exp2(gain) - 1 : gain) / log2((double)rank + 2);
 }
 
-static double ndcg(int variant, const struct doc *ranked, size_t n, double *ideal, size_t n_ideal, size_t k)
+static double ndcg(int variant, const struct doc *ranked, size_t n, double *ideal, size_t n_ideal,
+		   size_t k)
 {
 	double dcg = 0;
 	double best = 0;
@@ -162,8 +170,8 @@ static double measure(const struct metric *m, const struct doc *ranked, size_t n
 	}
 }
 
-static int retrieval(double *out, const struct metric *m, const struct metric_item *item, struct metric_work *w,
-		     struct err *e)
+static int retrieval(double *out, const struct metric *m, const struct metric_item *item,
+		     struct metric_work *w, struct err *e)
 {
 	struct doc *judged = metric_room(&w->array[0], item->n_rels + 1, sizeof *judged);
 	struct doc *ranked = metric_room(&w->array[1], item->n_hits + 1, sizeof *ranked);
@@ -192,11 +200,15 @@ static int retrieval(double *out, const struct metric *m, const struct metric_it
 	return 0;
 }
 
-#define RETRIEVAL(name, binary, what, help) \
-	{ .info = { name, METRIC_HITS | METRIC_RELS, true, binary, "ties docs level", help }, \
-	  .score = retrieval, .variant = what, .version = "trec" }
+#define NEEDS (METRIC_HITS | METRIC_RELS)
+#define RETRIEVAL(name, binary, what, help)                                                        \
+	{                                                                                          \
+		.info = { name, NEEDS, true, binary, "ties docs level", help },                    \
+		.score = retrieval, .variant = what, .version = "trec"                             \
+	}
 const struct metric_def metric_retrieval_defs[] = {
-	RETRIEVAL("recall", false, RECALL, "share of the relevant documents among the first K hits"),
+	RETRIEVAL("recall", false, RECALL,
+		  "share of the relevant documents among the first K hits"),
 	RETRIEVAL("precision", false, PRECISION, "relevant hits among the first K, divided by K"),
 	RETRIEVAL("hit", true, HIT, "a relevant document is among the first K hits"),
 	RETRIEVAL("mrr", false, MRR, "1 / rank of the first relevant hit, 0 beyond K"),

@@ -33,8 +33,10 @@ void metric_run_free(struct metric_run *r)
 	free(r);
 }
 
-/* The column of that name; made, with nulls for the rows before, when it is new. NULL with the error. */
-static struct metric_column *column(struct metric_run *r, struct str name, bool score, struct err *e)
+/* The column of that name; made, with nulls for the rows before, when it is new. NULL with the
+ * error. */
+static struct metric_column *column(struct metric_run *r, struct str name, bool score,
+				    struct err *e)
 {
 	struct metric_column *c;
 	struct metric_column **list;
@@ -61,7 +63,8 @@ static struct metric_column *column(struct metric_run *r, struct str name, bool 
 }
 
 /* A number of row `row`; of repeats the mean, null as soon as one is. */
-static int put(struct metric_run *r, struct str name, bool score, size_t row, uint32_t repeat, double x, struct err *e)
+static int put(struct metric_run *r, struct str name, bool score, size_t row, uint32_t repeat,
+	       double x, struct err *e)
 {
 	struct metric_column *c = column(r, name, score, e);
 
@@ -94,7 +97,8 @@ static bool number(double *out, struct json_val v)
 }
 
 /* What the calls took, summed over them; null where none says. */
-static int put_measures(struct metric_run *r, struct json_val record, size_t row, uint32_t repeat, struct err *e)
+static int put_measures(struct metric_run *r, struct json_val record, size_t row, uint32_t repeat,
+			struct err *e)
 {
 	static const struct {
 		const char *name, *path;
@@ -115,7 +119,8 @@ static int put_measures(struct metric_run *r, struct json_val record, size_t row
 		double sum = 0;
 		bool any = false;
 
-		if (calls.type != JSON_ARRAY && number(&x, json_path(record, str_of(what[i].path)))) {
+		if (calls.type != JSON_ARRAY &&
+		    number(&x, json_path(record, str_of(what[i].path)))) {
 			sum = x;
 			any = true;
 		}
@@ -134,7 +139,8 @@ static int put_measures(struct metric_run *r, struct json_val record, size_t row
 /* Hashes of what the item was asked, to tell whether two runs are of the same items; 0: unknown. */
 static void identify(struct metric_row *item, struct json_val record)
 {
-	static const char *const names[] = { "expected", "ideal", "target", "reference", "answer", "refs" };
+	static const char *const names[] = { "expected",  "ideal",  "target",
+					     "reference", "answer", "refs" };
 	struct json_iter it = json_elements(json_get(record, "calls"));
 	struct json_val v;
 
@@ -155,8 +161,8 @@ static void identify(struct metric_row *item, struct json_val record)
 }
 
 /* The row of the record; with ids a repeat gets the row of the first. */
-static int find_row(size_t *row, uint32_t *repeat, struct metric_run *r, struct json_val record, struct str id,
-		    struct err *e)
+static int find_row(size_t *row, uint32_t *repeat, struct metric_run *r, struct json_val record,
+		    struct str id, struct err *e)
 {
 	uint64_t *slot;
 	bool is_new;
@@ -169,7 +175,9 @@ static int find_row(size_t *row, uint32_t *repeat, struct metric_run *r, struct 
 		return -1;
 	if (!is_new) {
 		if (json_get(record, "repeat").type == JSON_NONE)
-			return err_set(e, ERR_DUPLICATE_ID, "the id \"%.*s\" stands twice, without `repeat`", STR_ARG(id));
+			return err_set(e, ERR_DUPLICATE_ID,
+				       "the id \"%.*s\" stands twice, without `repeat`",
+				       STR_ARG(id));
 		*row = *slot;
 		*repeat = ++r->items[*row].repeats;
 		return 0;
@@ -202,7 +210,8 @@ int metric_run_add(struct metric_run *r, struct json_val record, struct str id, 
 		return -1;
 	if (row == r->rows)
 		r->rows++;
-	if (v.type != JSON_NONE && put(r, STR("pass"), true, row, repeat, number(&x, v) ? x : NULL_SCORE, e))
+	if (v.type != JSON_NONE &&
+	    put(r, STR("pass"), true, row, repeat, number(&x, v) ? x : NULL_SCORE, e))
 		return -1;
 	while (json_next_member(&key, &v, &it))
 		if (put(r, key, true, row, repeat, number(&x, v) ? x : NULL_SCORE, e))
@@ -254,8 +263,8 @@ static int numbers_of(double **out, size_t *n, const struct metric_column *c, st
 	return 0;
 }
 
-static int interval(struct metric_stat *out, const double *v, size_t n, enum metric_ci ci, double confidence,
-		    uint64_t seed, struct err *e)
+static int interval(struct metric_stat *out, const double *v, size_t n, enum metric_ci ci,
+		    double confidence, uint64_t seed, struct err *e)
 {
 	struct stats_interval t = { NULL_SCORE, NULL_SCORE };
 
@@ -285,8 +294,8 @@ static int interval(struct metric_stat *out, const double *v, size_t n, enum met
 	return 0;
 }
 
-int metric_run_stat(struct metric_stat *out, const struct metric_run *r, size_t i, enum metric_ci ci, double confidence,
-		    uint64_t seed, struct err *e)
+int metric_run_stat(struct metric_stat *out, const struct metric_run *r, size_t i,
+		    enum metric_ci ci, double confidence, uint64_t seed, struct err *e)
 {
 	const struct metric_column *c = metric_run_column(r, i);
 	double *v;
@@ -295,7 +304,10 @@ int metric_run_stat(struct metric_stat *out, const struct metric_run *r, size_t 
 
 	if (numbers_of(&v, &n, c, e))
 		return -1;
-	*out = (struct metric_stat){ .name = c->name, .score = c->score, .binary = c->score && n > 0, .n = n,
+	*out = (struct metric_stat){ .name = c->name,
+				     .score = c->score,
+				     .binary = c->score && n > 0,
+				     .n = n,
 				     .n_null = r->rows - n };
 	for (size_t k = 0; k < n; k++)
 		out->binary &= v[k] == 0 || v[k] == 1;
@@ -319,9 +331,20 @@ void metric_run_errors_stat(struct metric_stat *out, const struct metric_run *r,
 	uint64_t n = r->rows + r->failed;
 	struct stats_interval ci = stats_wilson(r->failed, n, confidence);
 
-	*out = (struct metric_stat){ .name = "errors", .binary = true, .n = n, .sum = (double)r->failed, .method = "wilson",
-				     .lo = ci.lo, .hi = ci.hi, .sd = NULL_SCORE, .min = NULL_SCORE, .max = NULL_SCORE,
-				     .p50 = NULL_SCORE, .p90 = NULL_SCORE, .p95 = NULL_SCORE, .p99 = NULL_SCORE };
+	*out = (struct metric_stat){ .name = "errors",
+				     .binary = true,
+				     .n = n,
+				     .sum = (double)r->failed,
+				     .method = "wilson",
+				     .lo = ci.lo,
+				     .hi = ci.hi,
+				     .sd = NULL_SCORE,
+				     .min = NULL_SCORE,
+				     .max = NULL_SCORE,
+				     .p50 = NULL_SCORE,
+				     .p90 = NULL_SCORE,
+				     .p95 = NULL_SCORE,
+				     .p99 = NULL_SCORE };
 	out->mean = n ? (double)r->failed / (double)n : NULL_SCORE;
 }
 

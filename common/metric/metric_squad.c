@@ -1,4 +1,5 @@
-/* metric_squad: SQuAD's exact match and F1, as in the evaluation script of version 1.1 (Rajpurkar et al., 2016). */
+/* metric_squad: SQuAD's exact match and F1, as in the evaluation script of version 1.1 (Rajpurkar
+ * et al., 2016). */
 #include "config.h"
 #include "metric/metric_impl.h"
 
@@ -7,15 +8,18 @@ struct token {
 	struct str text;
 };
 
-/* Is the run of letters and digits at [from, to) an article? Python's \b(a|an|the)\b: combining marks end a word. */
+/* Is the run of letters and digits at [from, to) an article? Python's \b(a|an|the)\b: combining
+ * marks end a word. */
 static bool is_article(const char *p, size_t n)
 {
-	return (n == 1 && p[0] == 'a') || (n == 2 && p[0] == 'a' && p[1] == 'n') || (n == 3 && memcmp(p, "the", 3) == 0);
+	return (n == 1 && p[0] == 'a') || (n == 2 && p[0] == 'a' && p[1] == 'n') ||
+	       (n == 3 && memcmp(p, "the", 3) == 0);
 }
 
 /*
- * lower -> delete 32 ASCII punctuation marks -> articles to a blank -> split. The words of *out, each followed by a
- * blank, are in `text`. A word is cut where an article is cut out of it (the bare letter of a decomposed "á").
+ * lower -> delete 32 ASCII punctuation marks -> articles to a blank -> split. The words of *out,
+ * each followed by a blank, are in `text`. A word is cut where an article is cut out of it (the
+ * bare letter of a decomposed "á").
  */
 static void normalise(struct buf *text, struct buf *lower, struct str s)
 {
@@ -113,8 +117,8 @@ static double f1(struct token *a, size_t na, struct token *b, size_t nb)
 
 enum { EXACT, F1_V1, F1_V2 };
 
-static int squad(double *out, const struct metric *m, const struct metric_item *item, struct metric_work *w,
-		 struct err *e)
+static int squad(double *out, const struct metric *m, const struct metric_item *item,
+		 struct metric_work *w, struct err *e)
 {
 	struct token *a, *b;
 	size_t na, nb;
@@ -148,13 +152,20 @@ static int squad(double *out, const struct metric *m, const struct metric_item *
 
 const struct metric_def metric_squad_defs[] = {
 	{ .info = { "squad_em", METRIC_OUTPUT | METRIC_REFS, false, true, "extract find",
-	    "equal after lower case, without punctuation, articles and extra blanks (SQuAD 1.1)" },
-	  .score = squad, .variant = EXACT, .version = "v1" },
+		    "equal after lower case, without punctuation, articles and extra blanks (SQuAD "
+		    "1.1)" },
+	  .score = squad,
+	  .variant = EXACT,
+	  .version = "v1" },
 	{ .info = { "squad_f1", METRIC_OUTPUT | METRIC_REFS, false, false, "extract find",
-	    "F1 of the words in common after the same (SQuAD 1.1), best reference" },
-	  .score = squad, .variant = F1_V1, .version = "v1" },
+		    "F1 of the words in common after the same (SQuAD 1.1), best reference" },
+	  .score = squad,
+	  .variant = F1_V1,
+	  .version = "v1" },
 	{ .info = { "squad2_f1", METRIC_OUTPUT | METRIC_REFS, false, false, "extract find",
-	    "the same, two empty answers count as equal (SQuAD 2.0)" },
-	  .score = squad, .variant = F1_V2, .version = "v2" },
+		    "the same, two empty answers count as equal (SQuAD 2.0)" },
+	  .score = squad,
+	  .variant = F1_V2,
+	  .version = "v2" },
 	{ .info = { .name = NULL } },
 };

@@ -1,4 +1,5 @@
-/* metric_test: golden values of Python references (metric_golden.py), published cases, and hand-made ones. */
+/* metric_test: golden values of Python references (metric_golden.py), published cases, and
+ * hand-made ones. */
 #include "config.h"
 #include "metric/metric_impl.h"
 #include "tap.h"
@@ -93,7 +94,7 @@ static double score(const char *spec, const char *output, const char *ref, const
 	return score_item(spec, &item);
 }
 
-#define SCORE(spec, output, ref, ref2, want) \
+#define SCORE(spec, output, ref, ref2, want)                                                       \
 	OK(same(score(spec, output, ref, ref2), want), "%s: %s / %s", spec, #output, #ref)
 
 static void test_text(void)
@@ -109,11 +110,13 @@ static void test_text(void)
 		if (str_is(buf_str(&b), lower_cases[i].out))
 			good++;
 		else
-			printf("# %s gives %.*s, not %s\n", lower_cases[i].in, (int)b.n, b.p, lower_cases[i].out);
+			printf("# %s gives %.*s, not %s\n", lower_cases[i].in, (int)b.n, b.p,
+			       lower_cases[i].out);
 	}
 	OK(good == n, "lower case as Python's, %zu of %zu", good, n);
 	buf_release(&b);
-	OK(str_is(metric_strip(STR("\xc2\xa0 x\xe2\x80\x8b y\x1c\xe3\x80\x80")), "x\xe2\x80\x8b y"), "strip takes Unicode blanks");
+	OK(str_is(metric_strip(STR("\xc2\xa0 x\xe2\x80\x8b y\x1c\xe3\x80\x80")), "x\xe2\x80\x8b y"),
+	   "strip takes Unicode blanks");
 }
 
 static void test_squad(void)
@@ -128,8 +131,8 @@ static void test_squad(void)
 		if ((int)e == squad_cases[i].em && same(f, squad_cases[i].f1))
 			good++;
 		else
-			printf("# \"%s\" / \"%s\": %g %.17g, want %d %.17g\n", squad_cases[i].a, squad_cases[i].b, e, f,
-			       squad_cases[i].em, squad_cases[i].f1);
+			printf("# \"%s\" / \"%s\": %g %.17g, want %d %.17g\n", squad_cases[i].a,
+			       squad_cases[i].b, e, f, squad_cases[i].em, squad_cases[i].f1);
 	}
 	OK(good == n, "SQuAD's EM and F1 as in Python, %zu of %zu", good, n);
 	SCORE("squad_f1", "in the year 1997", "never", "1997", 0.5);
@@ -184,7 +187,8 @@ static void test_answer(void)
 
 static void test_retrieval(void)
 {
-	static const char *const names[] = { "recall", "precision", "hit", "mrr", "ndcg", "ndcg_exp", "map" };
+	static const char *const names[] = { "recall", "precision", "hit", "mrr",
+					     "ndcg",   "ndcg_exp",  "map" };
 	size_t n = sizeof retrieval_cases / sizeof *retrieval_cases;
 
 	for (size_t k = 0; k < 7; k++) {
@@ -193,14 +197,19 @@ static void test_retrieval(void)
 		for (size_t i = 0; i < n; i++) {
 			struct metric_hit hits[8];
 			struct metric_rel rels[5];
-			struct metric_item item = { .has_hits = true, .has_rels = true, .hits = hits, .rels = rels };
+			struct metric_item item = {
+				.has_hits = true, .has_rels = true, .hits = hits, .rels = rels
+			};
 			char spec[64];
 
 			for (const char *p = retrieval_cases[i].docs; *p; p++, item.n_hits++)
-				hits[item.n_hits] = (struct metric_hit){ { p, 1 }, { "", 0 },
-									 retrieval_cases[i].scores[item.n_hits] };
+				hits[item.n_hits] = (struct metric_hit){
+					{ p, 1 }, { "", 0 }, retrieval_cases[i].scores[item.n_hits]
+				};
 			for (const char *p = retrieval_cases[i].judged; *p; p++, item.n_rels++)
-				rels[item.n_rels] = (struct metric_rel){ { p, 1 }, retrieval_cases[i].gains[item.n_rels] };
+				rels[item.n_rels] = (struct metric_rel){
+					{ p, 1 }, retrieval_cases[i].gains[item.n_rels]
+				};
 			snprintf(spec, sizeof spec, "%s@%u:ties=%s", names[k], retrieval_cases[i].k,
 				 retrieval_cases[i].docno ? "docno" : "rank");
 			good += same(score_item(spec, &item), retrieval_cases[i].want[k]);
@@ -212,16 +221,36 @@ static void test_retrieval(void)
 static void test_trec_eval(void)
 {
 	/* trec_eval 10.0-rc3 on made-up topics */
-	struct metric_hit q1[] = { { STR("d3"), STR(""), 9 }, { STR("d2"), STR(""), 8 }, { STR("d9"), STR(""), 8 },
-				   { STR("d1"), STR(""), 7.5 }, { STR("d4"), STR(""), 7 } };
-	struct metric_rel r1[] = { { STR("d1"), 1 }, { STR("d2"), 0 }, { STR("d3"), 2 }, { STR("d5"), 1 } };
-	struct metric_hit q2[] = { { STR("d4"), STR(""), 5 }, { STR("d2"), STR(""), 4 }, { STR("d7"), STR(""), 4 } };
+	struct metric_hit q1[] = { { STR("d3"), STR(""), 9 },
+				   { STR("d2"), STR(""), 8 },
+				   { STR("d9"), STR(""), 8 },
+				   { STR("d1"), STR(""), 7.5 },
+				   { STR("d4"), STR(""), 7 } };
+	struct metric_rel r1[] = {
+		{ STR("d1"), 1 }, { STR("d2"), 0 }, { STR("d3"), 2 }, { STR("d5"), 1 }
+	};
+	struct metric_hit q2[] = { { STR("d4"), STR(""), 5 },
+				   { STR("d2"), STR(""), 4 },
+				   { STR("d7"), STR(""), 4 } };
 	struct metric_rel r2[] = { { STR("d2"), 1 }, { STR("d4"), 0 }, { STR("d7"), 3 } };
-	struct metric_item a = { .has_hits = true, .has_rels = true, .hits = q1, .n_hits = 5, .rels = r1, .n_rels = 4 };
-	struct metric_item b = { .has_hits = true, .has_rels = true, .hits = q2, .n_hits = 3, .rels = r2, .n_rels = 3 };
-	struct metric_hit chunks[] = { { STR("d2#0"), STR(""), 9 }, { STR("d2#4"), STR(""), 8 }, { STR("d1#1"), STR(""), 7 } };
-	struct metric_item c = { .has_hits = true, .has_rels = true, .hits = chunks, .n_hits = 3, .rels = r1, .n_rels = 4 };
-#define D(spec, item, want) OK(fabs(score_item(spec ":ties=docno", &item) - want) < 5e-5, "trec_eval: %s of %s", spec, #item)
+	struct metric_item a = {
+		.has_hits = true, .has_rels = true, .hits = q1, .n_hits = 5, .rels = r1, .n_rels = 4
+	};
+	struct metric_item b = {
+		.has_hits = true, .has_rels = true, .hits = q2, .n_hits = 3, .rels = r2, .n_rels = 3
+	};
+	struct metric_hit chunks[] = { { STR("d2#0"), STR(""), 9 },
+				       { STR("d2#4"), STR(""), 8 },
+				       { STR("d1#1"), STR(""), 7 } };
+	struct metric_item c = { .has_hits = true,
+				 .has_rels = true,
+				 .hits = chunks,
+				 .n_hits = 3,
+				 .rels = r1,
+				 .n_rels = 4 };
+#define D(spec, item, want)                                                                        \
+	OK(fabs(score_item(spec ":ties=docno", &item) - want) < 5e-5, "trec_eval: %s of %s", spec, \
+	   #item)
 	D("map", a, .5);
 	D("mrr", a, 1);
 	D("recall@5", a, .6667);
@@ -240,18 +269,24 @@ static void test_trec_eval(void)
 static void test_ground(void)
 {
 	struct metric_hit hits[] = {
-		{ STR("1"), STR("The Eiffel Tower was completed in 1889. It is 330 metres tall, and was designed by "
-				"Stephen Sauvestre in St. Louis style."), 1 },
+		{ STR("1"),
+		  STR("The Eiffel Tower was completed in 1889. It is 330 metres tall, and was "
+		      "designed by "
+		      "Stephen Sauvestre in St. Louis style."),
+		  1 },
 		{ STR("2"), STR("Paris is the capital of France. 東京は日本の首都です。"), .5 },
 	};
-	struct metric_item item = { .has_output = true, .has_hits = true, .hits = hits, .n_hits = 2 };
-#define G(spec, text, want) \
-	do { \
-		item.output = STR(text); \
-		OK(same(score_item(spec, &item), want), "%s: %s", spec, text); \
+	struct metric_item item = {
+		.has_output = true, .has_hits = true, .hits = hits, .n_hits = 2
+	};
+#define G(spec, text, want)                                                                        \
+	do {                                                                                       \
+		item.output = STR(text);                                                           \
+		OK(same(score_item(spec, &item), want), "%s: %s", spec, text);                     \
 	} while (0)
 	G("groundedness", "The Eiffel Tower was completed in 1889.", 1);
-	G("groundedness", "The Eiffel Tower was completed in 1889. Bananas grow on tall green plants.", 0.5);
+	G("groundedness",
+	  "The Eiffel Tower was completed in 1889. Bananas grow on tall green plants.", 0.5);
 	G("groundedness", "1. Eiffel Tower completed.\n2. Bananas grow everywhere.", 0.5);
 	G("groundedness:tau=0.3", "It was designed by Dr. Stephen Sauvestre!", 1);
 	G("groundedness", "It was designed by Dr. Stephen Sauvestre!", 0);
@@ -260,14 +295,20 @@ static void test_ground(void)
 	G("groundedness", "", (double)NAN);
 	G("groundedness", "Paris.", 1);
 	G("groundedness", "London.", 0);
-	G("citation_precision", "Paris is the capital of France [2]. The Eiffel Tower was completed in 1889. [1][2]", 2 / 3.0);
-	G("citation_recall", "Paris is the capital of France [2]. The Eiffel Tower was completed in 1889. [1, 2]", 1);
-	G("citation_f1", "Paris is the capital of France [2]. The Eiffel Tower was completed in 1889. [1][2]", 0.8);
+	G("citation_precision",
+	  "Paris is the capital of France [2]. The Eiffel Tower was completed in 1889. [1][2]",
+	  2 / 3.0);
+	G("citation_recall",
+	  "Paris is the capital of France [2]. The Eiffel Tower was completed in 1889. [1, 2]", 1);
+	G("citation_f1",
+	  "Paris is the capital of France [2]. The Eiffel Tower was completed in 1889. [1][2]",
+	  0.8);
 	G("citation_precision", "Paris is the capital of France [7].", 0);
 	G("citation_precision", "Paris is the capital of France.", (double)NAN);
 	G("citation_recall", "Paris is the capital of France.", 0);
 	G("citation_f1", "Paris is the capital of France.", 0);
-	G("quoted_support", "It \"was  completed in 1889\" and “is 400 metres tall” but \"short\".", 0.5);
+	G("quoted_support", "It \"was  completed in 1889\" and “is 400 metres tall” but \"short\".",
+	  0.5);
 	G("quoted_support", "nothing quoted", (double)NAN);
 	item.n_hits = 0;
 	G("groundedness", "Paris.", (double)NAN);
@@ -275,10 +316,13 @@ static void test_ground(void)
 
 static struct metric_item ngram_item(size_t i, struct metric_ref refs[3])
 {
-	struct metric_item item = { .has_output = true, .output = str_of(ngram_cases[i].hyp), .refs = refs };
+	struct metric_item item = { .has_output = true,
+				    .output = str_of(ngram_cases[i].hyp),
+				    .refs = refs };
 
 	while (item.n_refs < 3 && ngram_cases[i].refs[item.n_refs]) {
-		refs[item.n_refs] = (struct metric_ref){ str_of(ngram_cases[i].refs[item.n_refs]), { { "", 0 }, JSON_NONE } };
+		refs[item.n_refs] = (struct metric_ref){ str_of(ngram_cases[i].refs[item.n_refs]),
+							 { { "", 0 }, JSON_NONE } };
 		item.n_refs++;
 	}
 	return item;
@@ -286,11 +330,23 @@ static struct metric_item ngram_item(size_t i, struct metric_ref refs[3])
 
 static void test_ngram(void)
 {
-	static const char *const specs[13] = { "bleu", "bleu:smooth=floor", "bleu:smooth=add-k", "bleu:smooth=none",
-					       "bleu:tok=none", "bleu:tok=char", "bleu:ignore_case", "chrf", "chrf++",
-					       "chrf:ignore_case", "rouge1", "rouge2", "rougeL" };
-	static const char *const corpus[6] = { "bleu", "bleu:smooth=floor", "bleu:smooth=add-k", "bleu:smooth=none", "chrf",
-					       "chrf++" };
+	static const char *const specs[13] = { "bleu",
+					       "bleu:smooth=floor",
+					       "bleu:smooth=add-k",
+					       "bleu:smooth=none",
+					       "bleu:tok=none",
+					       "bleu:tok=char",
+					       "bleu:ignore_case",
+					       "chrf",
+					       "chrf++",
+					       "chrf:ignore_case",
+					       "rouge1",
+					       "rouge2",
+					       "rougeL" };
+	static const char *const corpus[6] = {
+		"bleu",  "bleu:smooth=floor", "bleu:smooth=add-k", "bleu:smooth=none", "chrf",
+		"chrf++"
+	};
 	size_t n = sizeof ngram_cases / sizeof *ngram_cases;
 	struct metric_ref refs[3];
 	struct err e = { 0 };
@@ -305,8 +361,9 @@ static void test_ngram(void)
 			if (same(got, ngram_cases[i].want[k]))
 				good++;
 			else
-				printf("# %s of \"%s\" / \"%s\": %.17g, want %.17g\n", specs[k], ngram_cases[i].hyp,
-				       ngram_cases[i].refs[0], got, ngram_cases[i].want[k]);
+				printf("# %s of \"%s\" / \"%s\": %.17g, want %.17g\n", specs[k],
+				       ngram_cases[i].hyp, ngram_cases[i].refs[0], got,
+				       ngram_cases[i].want[k]);
 		}
 		OK(good == n, "%s as its oracle, %zu of %zu sentences", specs[k], good, n);
 	}
@@ -321,14 +378,17 @@ static void test_ngram(void)
 			bool counted = true;
 
 			for (size_t i = 0; i < corpus_cases[x].n && counted; i++) {
-				struct metric_item item = ngram_item(corpus_cases[x].from + i, refs);
+				struct metric_item item =
+					ngram_item(corpus_cases[x].from + i, refs);
 
-				counted = !metric_corpus_add(sums, &counted, m, &item, work, &e) && counted;
+				counted = !metric_corpus_add(sums, &counted, m, &item, work, &e) &&
+					  counted;
 			}
 			if (counted && same(metric_corpus_score(sums, m), corpus_cases[x].want[k]))
 				good++;
 			else
-				printf("# %.17g, want %.17g\n", metric_corpus_score(sums, m), corpus_cases[x].want[k]);
+				printf("# %.17g, want %.17g\n", metric_corpus_score(sums, m),
+				       corpus_cases[x].want[k]);
 		}
 		OK(good == 3, "%s of a corpus", corpus[k]);
 		metric_close(m);
@@ -337,21 +397,37 @@ static void test_ngram(void)
 
 static void test_specs(void)
 {
-	static const char *const bad[] = { "", "nope", "em@3", "recall@0", "recall@x", "not-squad_f1", "em:nope", "em:value=x",
-					   "em:ignore_case=maybe", "regex", "regex:value=(", "numeric:atol=-1", "numeric:atol",
-					   "em:min=x", "em:as=", "recall:ties=x", "em:extract=[" };
+	static const char *const bad[] = { "",
+					   "nope",
+					   "em@3",
+					   "recall@0",
+					   "recall@x",
+					   "not-squad_f1",
+					   "em:nope",
+					   "em:value=x",
+					   "em:ignore_case=maybe",
+					   "regex",
+					   "regex:value=(",
+					   "numeric:atol=-1",
+					   "numeric:atol",
+					   "em:min=x",
+					   "em:as=",
+					   "recall:ties=x",
+					   "em:extract=[" };
 	struct metric *m;
 	struct err e = { 0 };
 	struct buf b;
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-		OK(metric_open(&m, bad[i], &e) && !m && e.code == ERR_USAGE, "refused: \"%s\": %s", bad[i], e.text);
+		OK(metric_open(&m, bad[i], &e) && !m && e.code == ERR_USAGE, "refused: \"%s\": %s",
+		   bad[i], e.text);
 		err_clear(&e);
 	}
 	buf_init(&b, 1000);
 	if (OK(!metric_open(&m, "recall@5:docs,min=0.8,as=r5", &e), "a spec")) {
 		OK(!strcmp(metric_name(m), "r5") && metric_verdict(m, 0.8) == METRIC_PASS &&
-			   metric_verdict(m, 0.7) == METRIC_FAIL && metric_verdict(m, (double)NAN) == METRIC_OPEN,
+			   metric_verdict(m, 0.7) == METRIC_FAIL &&
+			   metric_verdict(m, (double)NAN) == METRIC_OPEN,
 		   "its name and its rule");
 		metric_signature(&b, m);
 		OK(str_is(buf_str(&b), "recall@5|docs,min=0.8,as=r5|trec"), "its signature");

@@ -32,13 +32,14 @@ bool metric_is_space(uint32_t cp)
 {
 	if (cp < 0x80)
 		return cp == ' ' || (cp >= 9 && cp <= 13) || (cp >= 0x1c && cp <= 0x1f);
-	return cp == 0x85 || cp == 0xa0 || cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 ||
-	       cp == 0x2029 || cp == 0x202f || cp == 0x205f || cp == 0x3000;
+	return cp == 0x85 || cp == 0xa0 || cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200a) ||
+	       cp == 0x2028 || cp == 0x2029 || cp == 0x202f || cp == 0x205f || cp == 0x3000;
 }
 
 bool metric_is_punctuation(char c)
 {
-	return (c > 32 && c < '0') || (c > '9' && c < 'A') || (c > 'Z' && c < 'a') || (c > 'z' && c < 127);
+	return (c > 32 && c < '0') || (c > '9' && c < 'A') || (c > 'Z' && c < 'a') ||
+	       (c > 'z' && c < 127);
 }
 
 bool metric_is_word(uint32_t cp)
@@ -51,8 +52,9 @@ bool metric_is_word(uint32_t cp)
 /* Thai to Khmer, kana, Han */
 bool metric_is_lone(uint32_t cp)
 {
-	return (cp >= 0xe00 && cp <= 0xeff) || (cp >= 0x1000 && cp <= 0x109f) || (cp >= 0x1780 && cp <= 0x17ff) ||
-	       (cp >= 0x3040 && cp <= 0x30ff) || (cp >= 0x3400 && cp <= 0x9fff) || (cp >= 0xf900 && cp <= 0xfaff) ||
+	return (cp >= 0xe00 && cp <= 0xeff) || (cp >= 0x1000 && cp <= 0x109f) ||
+	       (cp >= 0x1780 && cp <= 0x17ff) || (cp >= 0x3040 && cp <= 0x30ff) ||
+	       (cp >= 0x3400 && cp <= 0x9fff) || (cp >= 0xf900 && cp <= 0xfaff) ||
 	       (cp >= 0x20000 && cp <= 0x3ffff);
 }
 
@@ -71,13 +73,14 @@ static uint32_t lower_of(uint32_t cp)
 			hi = mid;
 	}
 	r = &lower_map[lo];
-	if (lo == sizeof lower_map / sizeof *lower_map || cp < r->first || (cp - r->first) % r->step)
+	if (lo == sizeof lower_map / sizeof *lower_map || cp < r->first ||
+	    (cp - r->first) % r->step)
 		return cp;
 	return (uint32_t)((int32_t)cp + r->delta);
 }
 
-/* A capital sigma at p is final when a cased letter comes before it and none after, ignorable ones skipped:
- * Unicode's Final_Sigma (chapter 3.13). */
+/* A capital sigma at p is final when a cased letter comes before it and none after, ignorable ones
+ * skipped: Unicode's Final_Sigma (chapter 3.13). */
 static bool final_sigma(struct str s, size_t at, size_t after)
 {
 	const char *end = s.p + s.n;

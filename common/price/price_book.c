@@ -52,7 +52,8 @@ static int begin_file(struct price_book *b, const char *name, struct err *e)
 	struct str copy;
 
 	if (b->n_files == sizeof b->files / sizeof *b->files)
-		return err_set(e, ERR_OPEN, "%s: more than %zu price books", name, sizeof b->files / sizeof *b->files);
+		return err_set(e, ERR_OPEN, "%s: more than %zu price books", name,
+			       sizeof b->files / sizeof *b->files);
 	copy = arena_str(&b->arena, str_of(name));
 	if (!copy.p)
 		return err_nomem(e);
@@ -61,7 +62,8 @@ static int begin_file(struct price_book *b, const char *name, struct err *e)
 }
 
 /* Calls price_line_add() on each line; without fn the first bad one ends it. */
-static int add_lines(struct price_book *b, struct str text, price_lint_fn *fn, void *arg, int *found, struct err *e)
+static int add_lines(struct price_book *b, struct str text, price_lint_fn *fn, void *arg,
+		     int *found, struct err *e)
 {
 	uint64_t lineno = 0;
 
@@ -76,7 +78,8 @@ static int add_lines(struct price_book *b, struct str text, price_lint_fn *fn, v
 		if (!fn || e->code == ERR_NOMEM) {
 			if (e->code != ERR_NOMEM)
 				e->code = ERR_OPEN;
-			return err_wrap(e, "%s:%llu", b->files[b->n_files - 1], (unsigned long long)lineno);
+			return err_wrap(e, "%s:%llu", b->files[b->n_files - 1],
+					(unsigned long long)lineno);
 		}
 		fn(arg, b->files[b->n_files - 1], lineno, e->text);
 		err_clear(e);
@@ -98,15 +101,17 @@ int price_book_load(struct price_book *b, const char *path, struct err *e)
 	int failed;
 
 	buf_init(&text, BOOK_MAX);
-	failed = os_read_file(&text, path, BOOK_MAX, e) || price_book_add(b, buf_str(&text), path, e);
+	failed = os_read_file(&text, path, BOOK_MAX, e) ||
+		 price_book_add(b, buf_str(&text), path, e);
 	buf_release(&text);
 	return failed ? err_wrap(e, "price book") : 0;
 }
 
 static bool same_conditions(const struct price_line *x, const struct price_line *y)
 {
-	return x->unit == y->unit && x->file == y->file && str_eq(x->tier, y->tier) && str_eq(x->region, y->region) &&
-	       x->weekdays == y->weekdays && x->utc_from == y->utc_from && x->utc_to == y->utc_to;
+	return x->unit == y->unit && x->file == y->file && str_eq(x->tier, y->tier) &&
+	       str_eq(x->region, y->region) && x->weekdays == y->weekdays &&
+	       x->utc_from == y->utc_from && x->utc_to == y->utc_to;
 }
 
 static bool prices(const struct price_model *m, enum price_unit u)
@@ -127,7 +132,8 @@ static void check_line(char *buf, size_t size, const struct price_model *m, unsi
 		const struct price_line *o = m->lines[i];
 
 		if (same_conditions(l, o) && l->from < o->to && o->from < l->to) {
-			snprintf(buf, size, "overlaps in time with the price of line %llu", (unsigned long long)o->lineno);
+			snprintf(buf, size, "overlaps in time with the price of line %llu",
+				 (unsigned long long)o->lineno);
 			return;
 		}
 	}
@@ -142,17 +148,21 @@ static void check_line(char *buf, size_t size, const struct price_model *m, unsi
 		for (unsigned i = 0; i < at; i++) {
 			enum price_unit o = m->lines[i]->unit;
 
-			if (price_unit_above(l->unit, a) && price_unit_above(o, a) && !price_unit_above(o, l->unit) &&
-			    !price_unit_above(l->unit, o) && o != l->unit && !prices(m, a)) {
-				snprintf(buf, size, "%s and %s have prices but %s, which is both, has none",
-					 price_unit_name(l->unit), price_unit_name(o), price_unit_name(a));
+			if (price_unit_above(l->unit, a) && price_unit_above(o, a) &&
+			    !price_unit_above(o, l->unit) && !price_unit_above(l->unit, o) &&
+			    o != l->unit && !prices(m, a)) {
+				snprintf(buf, size,
+					 "%s and %s have prices but %s, which is both, has none",
+					 price_unit_name(l->unit), price_unit_name(o),
+					 price_unit_name(a));
 				return;
 			}
 		}
 	}
 }
 
-int price_book_lint(struct price_book *b, const char *path, price_lint_fn *fn, void *arg, struct err *e)
+int price_book_lint(struct price_book *b, const char *path, price_lint_fn *fn, void *arg,
+		    struct err *e)
 {
 	struct buf text;
 	char finding[256];
@@ -188,7 +198,13 @@ struct price_row price_book_row(const struct price_book *b, size_t i)
 {
 	const struct price_line *l = b->lines[i];
 
-	return (struct price_row){ .sku = l->model->sku, .unit = l->unit, .price_e12 = l->price_e12, .per = l->per,
-				   .n_tiers = l->n_tiers, .from = l->from, .to = l->to, .file = b->files[l->file],
+	return (struct price_row){ .sku = l->model->sku,
+				   .unit = l->unit,
+				   .price_e12 = l->price_e12,
+				   .per = l->per,
+				   .n_tiers = l->n_tiers,
+				   .from = l->from,
+				   .to = l->to,
+				   .file = b->files[l->file],
 				   .line = l->lineno };
 }

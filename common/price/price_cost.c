@@ -31,8 +31,10 @@ static bool standard_tier(struct str t)
 	return t.n == 0 || str_is(t, "standard") || str_is(t, "default") || str_is(t, "auto");
 }
 
-/* How well a line fits the call: -1 not at all; a later book beats an earlier one, a condition beats none. */
-static int fit(const struct price_line *l, const struct price_call *c, struct str tier, int64_t when)
+/* How well a line fits the call: -1 not at all; a later book beats an earlier one, a condition
+ * beats none. */
+static int fit(const struct price_line *l, const struct price_call *c, struct str tier,
+	       int64_t when)
 {
 	int score = (int)l->file * 16;
 
@@ -56,8 +58,8 @@ static int fit(const struct price_line *l, const struct price_call *c, struct st
 	return score;
 }
 
-static void choose(struct choice *ch, const struct price_model *m, const struct price_call *c, struct str tier,
-		   int64_t when)
+static void choose(struct choice *ch, const struct price_model *m, const struct price_call *c,
+		   struct str tier, int64_t when)
 {
 	ch->priced = 0;
 	for (unsigned i = 0; i < m->n; i++) {
@@ -72,7 +74,8 @@ static void choose(struct choice *ch, const struct price_model *m, const struct 
 	}
 }
 
-static const struct price_mult *multiplier(const struct price_line *l, const char *prefix, struct str name)
+static const struct price_mult *multiplier(const struct price_line *l, const char *prefix,
+					   struct str name)
 {
 	size_t n = strlen(prefix);
 
@@ -88,12 +91,14 @@ static const struct price_mult *multiplier(const struct price_line *l, const cha
 
 static int unpriced(const struct price_model *m, struct err *e, const char *what, struct str name)
 {
-	return err_set(e, ERR_UNPRICED, STR_FMT " has no price for %s \"" STR_FMT "\" at the time of the call",
+	return err_set(e, ERR_UNPRICED,
+		       STR_FMT " has no price for %s \"" STR_FMT "\" at the time of the call",
 		       STR_ARG(m->sku), what, STR_ARG(name));
 }
 
 /* Every unit used is priced itself or is part of one that is. */
-static int check_priced(const struct price_model *m, const struct price_usage *u, uint32_t priced, struct err *e)
+static int check_priced(const struct price_model *m, const struct price_usage *u, uint32_t priced,
+			struct err *e)
 {
 	for (uint32_t left = u->have & ~priced; left; left &= left - 1) {
 		enum price_unit unit = (enum price_unit)__builtin_ctz(left);
@@ -107,20 +112,25 @@ static int check_priced(const struct price_model *m, const struct price_usage *u
 	return 0;
 }
 
-/* A local call is priced by what its book lines name, seconds as a rule; that must have been measured. */
-static int check_local(const struct choice *ch, const struct price_call *c, const struct price_model *m, struct err *e)
+/* A local call is priced by what its book lines name, seconds as a rule; that must have been
+ * measured. */
+static int check_local(const struct choice *ch, const struct price_call *c,
+		       const struct price_model *m, struct err *e)
 {
 	for (uint32_t p = ch->priced & ~c->usage.have & ~BIT(PRICE_REQUESTS); p; p &= p - 1) {
 		enum price_unit u = (enum price_unit)__builtin_ctz(p);
 
 		if (ch->line[u]->price_e12 && u == PRICE_INPUT_SECONDS)
-			return err_set(e, ERR_UNPRICED, STR_FMT " is priced by seconds, and the call has no `timings`",
+			return err_set(e, ERR_UNPRICED,
+				       STR_FMT
+				       " is priced by seconds, and the call has no `timings`",
 				       STR_ARG(m->sku));
 	}
 	return 0;
 }
 
-/* Two units used at once, whose overlap has a price of its own but no count: nobody can tell how to split them. */
+/* Two units used at once, whose overlap has a price of its own but no count: nobody can tell how to
+ * split them. */
 static int check_overlap(const struct choice *ch, const struct price_usage *u, struct err *e)
 {
 	for (uint32_t x = ch->priced & ~u->have; x; x &= x - 1) {
@@ -134,9 +144,11 @@ static int check_overlap(const struct choice *ch, const struct price_usage *u, s
 			if (!price_unit_above(a, both) || u->micro[a] == 0)
 				continue;
 			if (n && !price_unit_above(above[0], a) && !price_unit_above(a, above[0]))
-				return err_set(e, ERR_INVALID_FIELD,
-					       "usage has %s and %s but not %s, which is priced apart",
-					       price_unit_name(above[0]), price_unit_name(a), price_unit_name(both));
+				return err_set(
+					e, ERR_INVALID_FIELD,
+					"usage has %s and %s but not %s, which is priced apart",
+					price_unit_name(above[0]), price_unit_name(a),
+					price_unit_name(both));
 			if (!n || price_unit_above(above[0], a))
 				above[n ? 0 : n++] = a;
 		}
@@ -144,8 +156,8 @@ static int check_overlap(const struct choice *ch, const struct price_usage *u, s
 	return 0;
 }
 
-static int negative_leaf(const struct choice *ch, const struct price_usage *u, const int64_t *leaf, enum price_unit unit,
-			 struct err *e)
+static int negative_leaf(const struct choice *ch, const struct price_usage *u, const int64_t *leaf,
+			 enum price_unit unit, struct err *e)
 {
 	enum price_unit most = unit;
 
@@ -197,8 +209,8 @@ static int marginal_product(__int128 *out, const struct price_line *l, int64_t m
 	return 0;
 }
 
-static int price_bucket(struct price_bucket *b, bool *rounded, const struct price_line *l, int64_t request_input,
-			struct err *e)
+static int price_bucket(struct price_bucket *b, bool *rounded, const struct price_line *l,
+			int64_t request_input, struct err *e)
 {
 	__int128 product;
 
@@ -228,9 +240,10 @@ static int price_bucket(struct price_bucket *b, bool *rounded, const struct pric
 	return 0;
 }
 
-/* num/den of the call's tier and region on one line; *tier_found notes that the tier is known here. */
-static int multiply(struct price_bucket *b, bool *tier_found, const struct price_line *l, struct str tier,
-		    struct str region, struct err *e)
+/* num/den of the call's tier and region on one line; *tier_found notes that the tier is known here.
+ */
+static int multiply(struct price_bucket *b, bool *tier_found, const struct price_line *l,
+		    struct str tier, struct str region, struct err *e)
 {
 	const struct price_mult *m;
 
@@ -250,8 +263,8 @@ static int multiply(struct price_bucket *b, bool *tier_found, const struct price
 	return 0;
 }
 
-static int add_buckets(struct price_cost *out, const struct choice *ch, const struct price_call *c, struct str tier,
-		       struct err *e)
+static int add_buckets(struct price_cost *out, const struct choice *ch, const struct price_call *c,
+		       struct str tier, struct err *e)
 {
 	const struct price_model *m = out->model;
 	const struct price_usage *u = &c->usage;
@@ -263,12 +276,15 @@ static int add_buckets(struct price_cost *out, const struct choice *ch, const st
 		const struct price_line *l = m->lines[i];
 		enum price_unit unit = l->unit;
 		struct price_bucket *b = &out->buckets[out->n_buckets];
-		int64_t n = u->have & BIT(unit) ? u->micro[unit] : unit == PRICE_REQUESTS ? PRICE_MICRO : 0;
+		int64_t n = u->have & BIT(unit)      ? u->micro[unit]
+			    : unit == PRICE_REQUESTS ? PRICE_MICRO
+						     : 0;
 
 		if (ch->line[unit] != l || !(ch->priced & BIT(unit)))
 			continue;
 		for (uint32_t d = l->below & ch->priced; d; d &= d - 1)
-			n -= leaf[__builtin_ctz(d)]; /* each count is below 2^62 and there are few */
+			n -= leaf[__builtin_ctz(
+				d)]; /* each count is below 2^62 and there are few */
 		if (n < 0)
 			return negative_leaf(ch, u, leaf, unit, e);
 		leaf[unit] = n;
@@ -288,8 +304,8 @@ static int add_buckets(struct price_cost *out, const struct choice *ch, const st
 	return 0;
 }
 
-int price_cost(struct price_cost *out, const struct price_model *m, const struct price_call *c, int64_t when,
-	       struct err *e)
+int price_cost(struct price_cost *out, const struct price_model *m, const struct price_call *c,
+	       int64_t when, struct err *e)
 {
 	struct str tier = c->batch ? STR("batch") : c->tier;
 	struct choice ch;
@@ -303,7 +319,8 @@ int price_cost(struct price_cost *out, const struct price_model *m, const struct
 		tier = (struct str){ "", 0 };
 	choose(&ch, m, c, tier, when);
 	if (!ch.priced)
-		return err_set(e, ERR_UNPRICED, STR_FMT " has no price at the time of the call", STR_ARG(m->sku));
+		return err_set(e, ERR_UNPRICED, STR_FMT " has no price at the time of the call",
+			       STR_ARG(m->sku));
 	if (c->local ? check_local(&ch, c, m, e) : check_priced(m, &c->usage, ch.priced, e))
 		return -1;
 	if (check_overlap(&ch, &c->usage, e))

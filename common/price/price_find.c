@@ -1,9 +1,9 @@
 /*
- * price_find: from a name to its prices. Never fuzzy: a name is listed, or is listed but for the date at its end, or
- * begins with a prefix that the book declares.
+ * price_find: from a name to its prices. Never fuzzy: a name is listed, or is listed but for the
+ * date at its end, or begins with a prefix that the book declares.
  *
- * A value in `names` is model index + 1 (32 bits), rank, file and, for names without provider, whether two providers of
- * one book share it.
+ * A value in `names` is model index + 1 (32 bits), rank, file and, for names without provider,
+ * whether two providers of one book share it.
  */
 #include "config.h"
 #include "price/price_impl.h"
@@ -32,7 +32,8 @@ static bool key_of(struct str *out, char buf[KEY_MAX], struct str provider, stru
 	return true;
 }
 
-static int put(bool *clash, struct price_book *b, struct str provider, struct str name, uint64_t value, struct err *e)
+static int put(bool *clash, struct price_book *b, struct str provider, struct str name,
+	       uint64_t value, struct err *e)
 {
 	char buf[KEY_MAX];
 	struct str key;
@@ -47,15 +48,16 @@ static int put(bool *clash, struct price_book *b, struct str provider, struct st
 	*clash = false;
 	if (*slot == 0 || new_file > old_file || (value >> 32 & 0xff) < (*slot >> 32 & 0xff)) {
 		*slot = value;
-	} else if ((value >> 32 & 0xff) == (*slot >> 32 & 0xff) && (uint32_t)*slot != (uint32_t)value) {
+	} else if ((value >> 32 & 0xff) == (*slot >> 32 & 0xff) &&
+		   (uint32_t)*slot != (uint32_t)value) {
 		*clash = true;
 		*slot |= CLASH;
 	}
 	return 0;
 }
 
-int price_name_add(bool *clash, struct price_book *b, struct price_model *m, struct str name, enum price_rank rank,
-		   struct err *e)
+int price_name_add(bool *clash, struct price_book *b, struct price_model *m, struct str name,
+		   enum price_rank rank, struct err *e)
 {
 	size_t index = b->n_models;
 	bool shared;
@@ -100,12 +102,14 @@ static uint64_t get(const struct price_book *b, struct str provider, struct str 
 
 static int ambiguous(struct str model, struct err *e)
 {
-	return err_set(e, ERR_UNPRICED, "several providers of the price book sell \"" STR_FMT
-		       "\": name one in the member `provider`", STR_ARG(model));
+	return err_set(e, ERR_UNPRICED,
+		       "several providers of the price book sell \"" STR_FMT
+		       "\": name one in the member `provider`",
+		       STR_ARG(model));
 }
 
-static int by_prefix(const struct price_model **out, const struct price_book *b, struct str provider, struct str model,
-		     struct err *e)
+static int by_prefix(const struct price_model **out, const struct price_book *b,
+		     struct str provider, struct str model, struct err *e)
 {
 	const struct price_prefix *best = NULL;
 	bool clash = false;
@@ -113,11 +117,14 @@ static int by_prefix(const struct price_model **out, const struct price_book *b,
 	for (size_t i = 0; i < b->n_prefixes; i++) {
 		const struct price_prefix *p = &b->prefixes[i];
 
-		if (!str_starts(model, p->prefix) || (provider.n ? !str_eq(provider, p->provider) : !p->prefix.n))
+		if (!str_starts(model, p->prefix) ||
+		    (provider.n ? !str_eq(provider, p->provider) : !p->prefix.n))
 			continue;
-		if (best && (p->prefix.n < best->prefix.n || (p->prefix.n == best->prefix.n && p->file < best->file)))
+		if (best && (p->prefix.n < best->prefix.n ||
+			     (p->prefix.n == best->prefix.n && p->file < best->file)))
 			continue;
-		clash = best && p->prefix.n == best->prefix.n && p->file == best->file && p->model != best->model;
+		clash = best && p->prefix.n == best->prefix.n && p->file == best->file &&
+			p->model != best->model;
 		best = p;
 	}
 	if (clash)
@@ -127,8 +134,8 @@ static int by_prefix(const struct price_model **out, const struct price_book *b,
 }
 
 /* 0 with *out NULL when there is nothing. */
-static int find(const struct price_model **out, const struct price_book *b, struct str provider, struct str model,
-		struct err *e)
+static int find(const struct price_model **out, const struct price_book *b, struct str provider,
+		struct str model, struct err *e)
 {
 	struct str undated = without_date(model);
 	uint64_t v = get(b, provider, model);
@@ -143,8 +150,8 @@ static int find(const struct price_model **out, const struct price_book *b, stru
 	return 0;
 }
 
-int price_find(const struct price_model **out, const struct price_book *b, struct str provider, struct str model,
-	       struct err *e)
+int price_find(const struct price_model **out, const struct price_book *b, struct str provider,
+	       struct str model, struct err *e)
 {
 	size_t slash = provider.n ? model.n : str_find(model, STR("/"), 0);
 
@@ -158,9 +165,12 @@ int price_find(const struct price_model **out, const struct price_book *b, struc
 	if (*out)
 		return 0;
 	if (provider.n)
-		return err_set(e, ERR_UNPRICED, "the price book has no model \"" STR_FMT "\" of provider \"" STR_FMT
-			       "\": add a line with -B", STR_ARG(model), STR_ARG(provider));
-	return err_set(e, ERR_UNPRICED, "the price book has no model \"" STR_FMT "\": add a line with -B",
+		return err_set(e, ERR_UNPRICED,
+			       "the price book has no model \"" STR_FMT "\" of provider \"" STR_FMT
+			       "\": add a line with -B",
+			       STR_ARG(model), STR_ARG(provider));
+	return err_set(e, ERR_UNPRICED,
+		       "the price book has no model \"" STR_FMT "\": add a line with -B",
 		       STR_ARG(model));
 }
 

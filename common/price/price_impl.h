@@ -18,24 +18,27 @@ struct price_tier {
 };
 struct price_line {
 	enum price_unit unit;
-	uint32_t below;              /* price_units_below(unit) */
+	uint32_t below; /* price_units_below(unit) */
 	int64_t price_e12, per;
-	int64_t from, to;            /* [from, to) Unix seconds */
+	int64_t from, to;                         /* [from, to) Unix seconds */
 	struct price_tier tiers[PRICE_TIERS_MAX]; /* ascending */
 	unsigned n_tiers;
-	bool marginal;               /* slices of the bucket itself; else the request's input decides for all of it */
-	struct str tier, region;     /* empty: standard, any */
-	unsigned weekdays;           /* bit 0 Monday; 0 any */
-	int utc_from, utc_to;        /* minutes of the day, utc_from > utc_to crosses midnight; equal: always */
+	bool marginal; /* slices of the bucket itself; else the request's input decides for all of
+			  it */
+	struct str tier, region; /* empty: standard, any */
+	unsigned weekdays;       /* bit 0 Monday; 0 any */
+	int utc_from,
+		utc_to; /* minutes of the day, utc_from > utc_to crosses midnight; equal: always */
 	struct price_mult mult[PRICE_MULT_MAX];
 	unsigned n_mult;
-	unsigned file;               /* index of the book it came from */
+	unsigned file; /* index of the book it came from */
 	uint64_t lineno;
 	struct price_model *model;
 };
 struct price_model {
 	struct str sku, provider, currency;
-	struct price_line **lines;   /* the most specific units first: a unit follows all that are below it */
+	struct price_line *
+		*lines; /* the most specific units first: a unit follows all that are below it */
 	unsigned n, cap;
 };
 
@@ -62,8 +65,8 @@ struct price_book {
 
 enum price_rank { PRICE_EXACT, PRICE_ALIAS };
 /* Register a name of a model. *clash: the same book gives it to another model of this provider. */
-int price_name_add(bool *clash, struct price_book *b, struct price_model *m, struct str name, enum price_rank rank,
-		   struct err *e);
+int price_name_add(bool *clash, struct price_book *b, struct price_model *m, struct str name,
+		   enum price_rank rank, struct err *e);
 /* One line of a book: parsed, checked and added. Errors have no position yet. */
 int price_line_add(struct price_book *b, struct str text, uint64_t lineno, struct err *e);
 /* Room for one more element of `size` bytes. */

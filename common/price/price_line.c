@@ -1,4 +1,5 @@
-/* price_line: one line of a price book. Unknown members are errors: a misspelt condition must not become a price. */
+/* price_line: one line of a price book. Unknown members are errors: a misspelt condition must not
+ * become a price. */
 #include "config.h"
 #include "price/price_impl.h"
 
@@ -15,7 +16,8 @@ static int bad(struct err *e, const char *name, const char *want)
 	return err_set(e, ERR_OPEN, "`%s` must be %s", name, want);
 }
 
-static int text_of(struct str *out, struct parse *p, const char *name, struct json_val v, struct err *e)
+static int text_of(struct str *out, struct parse *p, const char *name, struct json_val v,
+		   struct err *e)
 {
 	if (json_str(out, v, &p->b->arena, e))
 		return bad(e, name, "a string");
@@ -23,13 +25,15 @@ static int text_of(struct str *out, struct parse *p, const char *name, struct js
 	return out->p ? 0 : err_nomem(e);
 }
 
-/* A price: a decimal string, in 1e-12. More decimals are refused here; importers round and say so. */
+/* A price: a decimal string, in 1e-12. More decimals are refused here; importers round and say so.
+ */
 static int price_of(int64_t *out, struct parse *p, struct json_val v, struct err *e)
 {
 	struct str s;
 	bool inexact;
 
-	if (json_str(&s, v, &p->b->arena, e) || price_decimal_i64(out, &inexact, s, 12, e) || *out < 0)
+	if (json_str(&s, v, &p->b->arena, e) || price_decimal_i64(out, &inexact, s, 12, e) ||
+	    *out < 0)
 		return bad(e, "price", "a decimal string between 0 and 9200000");
 	return inexact ? bad(e, "price", "a decimal string of at most 12 decimals") : 0;
 }
@@ -73,7 +77,8 @@ static int multipliers_of(struct parse *p, struct json_val v, struct err *e)
 	return 0;
 }
 
-static int time_of(int64_t *out, int64_t open, struct parse *p, const char *name, struct json_val v, struct err *e)
+static int time_of(int64_t *out, int64_t open, struct parse *p, const char *name, struct json_val v,
+		   struct err *e)
 {
 	struct str s;
 
@@ -91,7 +96,8 @@ static int window_of(struct parse *p, struct json_val v, struct err *e)
 	int64_t n[4];
 	struct str s;
 
-	if (json_str(&s, v, &p->b->arena, e) || s.n != 11 || s.p[2] != ':' || s.p[5] != '-' || s.p[8] != ':')
+	if (json_str(&s, v, &p->b->arena, e) || s.n != 11 || s.p[2] != ':' || s.p[5] != '-' ||
+	    s.p[8] != ':')
 		return bad(e, "when.utc", "a window such as \"16:30-00:30\"");
 	for (size_t i = 0; i < 4; i++)
 		if (num_i64(&n[i], str_sub(s, 3 * i, 3 * i + 2), 0, i % 2 ? 59 : 23, e))
@@ -149,7 +155,8 @@ static int when_of(struct parse *p, struct json_val v, struct err *e)
 		} else if (json_key_is(key, STR("utc"))) {
 			failed = window_of(p, val, e);
 		} else {
-			failed = err_set(e, ERR_OPEN, "unknown member `when." STR_FMT "`", STR_ARG(key));
+			failed = err_set(e, ERR_OPEN, "unknown member `when." STR_FMT "`",
+					 STR_ARG(key));
 		}
 		if (failed)
 			return -1;
@@ -173,7 +180,8 @@ static int tier_of(struct parse *p, struct json_val v, struct err *e)
 	*t = (struct price_tier){ 0 };
 	while (json_next_member(&key, &val, &it)) {
 		if (json_key_is(key, STR("over"))) {
-			have_over = !json_i64(&t->over, val, e) && t->over >= 0 && t->over <= 1000000000000;
+			have_over = !json_i64(&t->over, val, e) && t->over >= 0 &&
+				    t->over <= 1000000000000;
 		} else if (json_key_is(key, STR("price"))) {
 			if (price_of(&t->price_e12, p, val, e))
 				return -1;
@@ -182,16 +190,19 @@ static int tier_of(struct parse *p, struct json_val v, struct err *e)
 			if (json_bool(&t->inclusive, val, e))
 				return bad(e, "inclusive", "true or false");
 		} else if (json_key_is(key, STR("mode"))) {
-			if (json_str(&s, val, &p->b->arena, e) || !(str_is(s, "cliff") || str_is(s, "marginal")))
+			if (json_str(&s, val, &p->b->arena, e) ||
+			    !(str_is(s, "cliff") || str_is(s, "marginal")))
 				return bad(e, "mode", "\"cliff\" or \"marginal\"");
 			if (l->n_tiers && l->marginal != str_is(s, "marginal"))
 				return bad(e, "mode", "the same in all tiers");
 			l->marginal = str_is(s, "marginal");
 		} else if (json_key_is(key, STR("by"))) {
-			if (json_str(&s, val, &p->b->arena, e) || !str_is(s, "request_input_tokens"))
+			if (json_str(&s, val, &p->b->arena, e) ||
+			    !str_is(s, "request_input_tokens"))
 				return bad(e, "by", "\"request_input_tokens\"");
 		} else {
-			return err_set(e, ERR_OPEN, "unknown member `tiers." STR_FMT "`", STR_ARG(key));
+			return err_set(e, ERR_OPEN, "unknown member `tiers." STR_FMT "`",
+				       STR_ARG(key));
 		}
 	}
 	if (!have_over || !have_price)
@@ -224,7 +235,9 @@ static int member(struct parse *p, struct str key, struct json_val v, struct err
 			return bad(e, "unit", "a string");
 		l->unit = price_unit_of(s);
 		p->have_unit = true;
-		return l->unit < PRICE_N_UNITS ? 0 : err_set(e, ERR_OPEN, "unknown unit \"" STR_FMT "\"", STR_ARG(s));
+		return l->unit < PRICE_N_UNITS
+			       ? 0
+			       : err_set(e, ERR_OPEN, "unknown unit \"" STR_FMT "\"", STR_ARG(s));
 	}
 	if (json_key_is(key, STR("per"))) {
 		if (json_i64(&l->per, v, e) || l->per < 1 || l->per > 1000000000000)
@@ -252,12 +265,14 @@ static int member(struct parse *p, struct str key, struct json_val v, struct err
 				return -1;
 		return 0;
 	}
-	if (json_key_is(key, STR("source")) || json_key_is(key, STR("confidence")) || json_key_is(key, STR("note")))
+	if (json_key_is(key, STR("source")) || json_key_is(key, STR("confidence")) ||
+	    json_key_is(key, STR("note")))
 		return 0;
 	return err_set(e, ERR_OPEN, "unknown member `" STR_FMT "`", STR_ARG(key));
 }
 
-static int add_names(struct price_book *b, struct price_model *m, struct json_val match, struct err *e)
+static int add_names(struct price_book *b, struct price_model *m, struct json_val match,
+		     struct err *e)
 {
 	struct json_iter it = json_elements(match);
 	struct json_val v;
@@ -272,19 +287,23 @@ static int add_names(struct price_book *b, struct price_model *m, struct json_va
 		while (k < 3 && json_get(v, kinds[k]).type != JSON_STRING)
 			k++;
 		if (k == 3 || json_str(&name, json_get(v, kinds[k]), &b->arena, e))
-			return bad(e, "match", "an array of {\"exact\": …}, {\"alias\": …} or {\"prefix\": …}");
+			return bad(e, "match",
+				   "an array of {\"exact\": …}, {\"alias\": …} or {\"prefix\": …}");
 		if (k < 2) {
 			if (price_name_add(&clash, b, m, name, k ? PRICE_ALIAS : PRICE_EXACT, e))
 				return -1;
 			if (clash)
-				return err_set(e, ERR_OPEN, "\"" STR_FMT "\" is already a name of another sku",
+				return err_set(e, ERR_OPEN,
+					       "\"" STR_FMT "\" is already a name of another sku",
 					       STR_ARG(name));
 			continue;
 		}
-		if (price_grow(&b->prefixes, b->n_prefixes, &b->cap_prefixes, sizeof *b->prefixes, e))
+		if (price_grow(&b->prefixes, b->n_prefixes, &b->cap_prefixes, sizeof *b->prefixes,
+			       e))
 			return -1;
 		p = &b->prefixes[b->n_prefixes];
-		*p = (struct price_prefix){ m->provider, arena_str(&b->arena, name), m, b->n_files - 1 };
+		*p = (struct price_prefix){ m->provider, arena_str(&b->arena, name), m,
+					    b->n_files - 1 };
 		if (!p->prefix.p)
 			return err_nomem(e);
 		b->n_prefixes++;
@@ -306,9 +325,13 @@ static int model_of(struct price_model **out, struct parse *p, struct err *e)
 	base.n--;
 	for (size_t i = b->n_models; i-- > 0;) {
 		*out = b->models[i];
-		if (str_eq((*out)->sku, base))
-			return str_eq((*out)->currency, p->currency) ?
-				       0 : bad(e, "currency", "the same for all units of a sku");
+		if (!str_eq((*out)->sku, base))
+			continue;
+		if (p->provider.n && !str_eq((*out)->provider, p->provider))
+			return bad(e, "provider", "the same for all units of a sku");
+		return str_eq((*out)->currency, p->currency)
+			       ? 0
+			       : bad(e, "currency", "the same for all units of a sku");
 	}
 	if (p->match.type == JSON_NONE)
 		return bad(e, "match", "given on the first line of a sku");
@@ -332,7 +355,8 @@ static int insert(struct price_model *m, struct price_line *l, struct err *e)
 	if (price_grow(&m->lines, m->n, &cap, sizeof *m->lines, e))
 		return -1;
 	m->cap = (unsigned)cap;
-	for (i = m->n; i > 0 && price_unit_depth(m->lines[i - 1]->unit) < price_unit_depth(l->unit); i--)
+	for (i = m->n; i > 0 && price_unit_depth(m->lines[i - 1]->unit) < price_unit_depth(l->unit);
+	     i--)
 		m->lines[i] = m->lines[i - 1];
 	m->lines[i] = l;
 	m->n++;
@@ -353,7 +377,10 @@ int price_line_add(struct price_book *b, struct str text, uint64_t lineno, struc
 	p.l = arena_alloc(&b->arena, sizeof *p.l);
 	if (!p.l)
 		return err_nomem(e);
-	*p.l = (struct price_line){ .per = 1000000, .from = INT64_MIN, .to = INT64_MAX, .file = b->n_files - 1,
+	*p.l = (struct price_line){ .per = 1000000,
+				    .from = INT64_MIN,
+				    .to = INT64_MAX,
+				    .file = b->n_files - 1,
 				    .lineno = lineno };
 	it = json_members(v);
 	while (json_next_member(&key, &v, &it))
@@ -365,7 +392,8 @@ int price_line_add(struct price_book *b, struct str text, uint64_t lineno, struc
 		return bad(e, "valid_to", "later than `valid_from`");
 	p.l->below = price_units_below(p.l->unit);
 	if (model_of(&p.l->model, &p, e) || add_names(b, p.l->model, p.match, e) ||
-	    price_grow(&b->lines, b->n_lines, &b->cap_lines, sizeof *b->lines, e) || insert(p.l->model, p.l, e))
+	    price_grow(&b->lines, b->n_lines, &b->cap_lines, sizeof *b->lines, e) ||
+	    insert(p.l->model, p.l, e))
 		return -1;
 	b->lines[b->n_lines++] = p.l;
 	return 0;

@@ -15,7 +15,8 @@ struct decimal {
 	bool negative, sticky; /* digits beyond DIGITS_MAX that were not zero */
 };
 
-static const char *read_digits(struct decimal *d, const char *p, const char *end, bool fraction, unsigned *kept)
+static const char *read_digits(struct decimal *d, const char *p, const char *end, bool fraction,
+			       unsigned *kept)
 {
 	for (; p < end && *p >= '0' && *p <= '9'; p++) {
 		if (*kept < DIGITS_MAX) {
@@ -80,7 +81,8 @@ int price_decimal(__int128 *out, bool *inexact, struct str s, unsigned scale, st
 	exp = d.exp + (int64_t)scale;
 	for (; exp > 0 && v; exp--)
 		if (__builtin_mul_overflow(v, (unsigned __int128)10, &v) || v > limit)
-			return err_set(e, ERR_INVALID_FIELD, "\"" STR_FMT "\" is too large", STR_ARG(s));
+			return err_set(e, ERR_INVALID_FIELD, "\"" STR_FMT "\" is too large",
+				       STR_ARG(s));
 	if (exp < -(int64_t)DIGITS_MAX - 1) { /* far below half of the last place */
 		*inexact = v != 0 || d.sticky;
 		v = 0;

@@ -1,7 +1,7 @@
-/* price_report: exact sums of priced calls by model, day, tag and so on. Memory grows with the groups, not the records. */
+/* price_report: exact sums of priced calls by model, day, tag and so on. Memory grows with the
+ * groups, not the records. */
 #include "config.h"
 #include "price/price.h"
-
 
 #define KEYS_MAX 8
 #define ROWS_MAX 1000000
@@ -25,7 +25,8 @@ struct price_report {
 
 static int parse_keys(struct price_report *rep, const char *by, struct err *e)
 {
-	static const char *const names[] = { "model", "provider", "sku", "stage", "day", "month", NULL };
+	static const char *const names[] = { "model", "provider", "sku", "stage",
+					     "day",   "month",    NULL };
 	struct str rest = str_of(by);
 
 	while (rest.n) {
@@ -37,8 +38,10 @@ static int parse_keys(struct price_report *rep, const char *by, struct err *e)
 		while (names[i] && !str_is(key, names[i]))
 			i++;
 		if (!names[i] && !str_starts(key, STR("tag:")))
-			return err_set(e, ERR_USAGE, "--by has no key \"%.*s\": it has model, provider, sku, stage, day, month, tag:NAME",
-					 STR_ARG(key));
+			return err_set(e, ERR_USAGE,
+				       "--by has no key \"%.*s\": it has model, provider, sku, "
+				       "stage, day, month, tag:NAME",
+				       STR_ARG(key));
 		if (rep->n_keys == KEYS_MAX)
 			return err_set(e, ERR_USAGE, "--by takes at most %d keys", KEYS_MAX);
 		rep->keys[rep->n_keys++] = key;
@@ -47,8 +50,8 @@ static int parse_keys(struct price_report *rep, const char *by, struct err *e)
 }
 
 /* The value of one key, as JSON. */
-static void put_key(struct json_w *w, struct str key, const struct price_call *c, struct json_val call,
-		    struct json_val record)
+static void put_key(struct json_w *w, struct str key, const struct price_call *c,
+		    struct json_val call, struct json_val record)
 {
 	char text[32];
 	struct json_val v = { .type = JSON_NONE };
@@ -138,7 +141,8 @@ static int read_amount(__int128 *sum, struct json_val cost, const char *name, st
 	return price_add(sum, x, e);
 }
 
-static int add_cost(struct row *row, struct json_val cost, struct price_report *rep, struct arena *a, struct err *e)
+static int add_cost(struct row *row, struct json_val cost, struct price_report *rep,
+		    struct arena *a, struct err *e)
 {
 	static const char *const parts[PRICE_N_CLASSES] = { "input", "output", "cached", "other" };
 	struct str currency;
@@ -150,8 +154,8 @@ static int add_cost(struct row *row, struct json_val cost, struct price_report *
 	if (json_str(&currency, json_get(cost, "currency"), a, e))
 		return err_set(e, ERR_INVALID_FIELD, "`cost` has no currency");
 	if (row->currency.n && !str_eq(row->currency, currency))
-		return err_set(e, ERR_UNSUPPORTED, "costs in %.*s and %.*s have no sum", STR_ARG(row->currency),
-			       STR_ARG(currency));
+		return err_set(e, ERR_UNSUPPORTED, "costs in %.*s and %.*s have no sum",
+			       STR_ARG(row->currency), STR_ARG(currency));
 	if (!row->currency.n)
 		row->currency = arena_str(&rep->mem, currency);
 	if (!row->currency.p)
@@ -162,7 +166,8 @@ static int add_cost(struct row *row, struct json_val cost, struct price_report *
 	return read_amount(&row->total, cost, "total", e);
 }
 
-static int add_call(struct price_report *rep, struct json_val call, struct json_val record, struct arena *a, struct err *e)
+static int add_call(struct price_report *rep, struct json_val call, struct json_val record,
+		    struct arena *a, struct err *e)
 {
 	static const enum price_unit units[3] = { PRICE_INPUT, PRICE_CACHE_READ, PRICE_OUTPUT };
 	struct price_call c;
@@ -187,7 +192,8 @@ static int add_call(struct price_report *rep, struct json_val call, struct json_
 	return add_cost(row, json_get(call, "cost"), rep, a, e);
 }
 
-int price_report_add(struct price_report *rep, struct json_val record, struct arena *a, struct err *e)
+int price_report_add(struct price_report *rep, struct json_val record, struct arena *a,
+		     struct err *e)
 {
 	struct json_val calls = json_get(record, "calls");
 	struct json_iter it = json_elements(calls);
@@ -211,8 +217,9 @@ static int dearest_first(const void *a, const void *b)
 	return str_cmp(x->key, y->key);
 }
 
-static const char *const columns[] = { "calls", "unpriced", "input_tokens", "cached_tokens", "output_tokens", "input",
-				       "cached", "output", "other", "total", "currency" };
+static const char *const columns[] = { "calls",         "unpriced", "input_tokens", "cached_tokens",
+				       "output_tokens", "input",    "cached",       "output",
+				       "other",         "total",    "currency" };
 #define N_COLUMNS (sizeof columns / sizeof *columns)
 
 /* The cells behind the keys, as text; numbers but for the last. */
@@ -297,7 +304,8 @@ static void put_row(struct buf *b, const struct price_report *rep, const struct 
 		it = json_elements(keys);
 	for (size_t i = 0; i < rep->n_keys; i++) {
 		s = STR("-");
-		if (json_next(&v, &it) && v.type != JSON_NULL && (v.type != JSON_STRING || json_str(&s, v, &mem, NULL)))
+		if (json_next(&v, &it) && v.type != JSON_NULL &&
+		    (v.type != JSON_STRING || json_str(&s, v, &mem, NULL)))
 			s = v.raw;
 		if (csv)
 			put_csv(b, v.type == JSON_NULL ? STR("") : s);
@@ -312,7 +320,8 @@ static void put_row(struct buf *b, const struct price_report *rep, const struct 
 	arena_release(&mem);
 }
 
-/* Tab-separated lines to columns of one width each: the first n_left to the left, the others to the right. */
+/* Tab-separated lines to columns of one width each: the first n_left to the left, the others to the
+ * right. */
 static void put_table(struct buf *b, struct str tsv, size_t n_left)
 {
 	size_t width[KEYS_MAX + N_COLUMNS] = { 0 };
@@ -328,7 +337,8 @@ static void put_table(struct buf *b, struct str tsv, size_t n_left)
 			if (n > width[k])
 				width[k] = n;
 			if (draw && k < n_left)
-				buf_addf(b, "%.*s%*s", STR_ARG(s), k + 1 < n_cols ? (int)(width[k] - n) : 0, "");
+				buf_addf(b, "%.*s%*s", STR_ARG(s),
+					 k + 1 < n_cols ? (int)(width[k] - n) : 0, "");
 			else if (draw)
 				buf_addf(b, "%*s%.*s", (int)(width[k] - n), "", STR_ARG(s));
 			if (draw)

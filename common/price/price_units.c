@@ -1,9 +1,21 @@
-/* price_units: the lattice of units. A unit lies above another when its dimensions are a strict subset: what was read
- * from a cache is part of the input, cached audio is part of both. After pydantic/genai-prices:prices/units.yml. */
+/* price_units: the lattice of units. A unit lies above another when its dimensions are a strict
+ * subset: what was read from a cache is part of the input, cached audio is part of both. After
+ * pydantic/genai-prices:prices/units.yml. */
 #include "config.h"
 #include "price/price_impl.h"
 
-enum { IN = 1, OUT = 2, READ = 4, WRITE = 8, TTL_5M = 16, TTL_1H = 32, AUDIO = 64, IMAGE = 128, VIDEO = 256, REASON = 512 };
+enum {
+	IN = 1,
+	OUT = 2,
+	READ = 4,
+	WRITE = 8,
+	TTL_5M = 16,
+	TTL_1H = 32,
+	AUDIO = 64,
+	IMAGE = 128,
+	VIDEO = 256,
+	REASON = 512
+};
 
 static const struct {
 	const char *name;
@@ -35,7 +47,8 @@ enum price_class price_unit_class(enum price_unit u)
 
 bool price_unit_above(enum price_unit a, enum price_unit b)
 {
-	return units[a].dims && units[a].dims != units[b].dims && (units[a].dims & ~units[b].dims) == 0;
+	return units[a].dims && units[a].dims != units[b].dims &&
+	       (units[a].dims & ~units[b].dims) == 0;
 }
 
 uint32_t price_units_below(enum price_unit unit)

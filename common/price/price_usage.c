@@ -1,8 +1,8 @@
 /*
- * price_usage: the shapes in which vendors report usage, read by one table of members. A walk fills `raw` counts under
- * neutral names; combine() then knows which of them contain which. Shapes: the public API references of OpenAI (chat,
- * Responses, realtime, Batch), Anthropic, Amazon Bedrock, Google Gemini, Cohere, DeepSeek, xAI; OpenTelemetry's
- * gen_ai conventions; OpenInference.
+ * price_usage: the shapes in which vendors report usage, read by one table of members. A walk fills
+ * `raw` counts under neutral names; combine() then knows which of them contain which. Shapes: the
+ * public API references of OpenAI (chat, Responses, realtime, Batch), Anthropic, Amazon Bedrock,
+ * Google Gemini, Cohere, DeepSeek, xAI; OpenTelemetry's gen_ai conventions; OpenInference.
  */
 #include "config.h"
 #include "price/price_impl.h"
@@ -10,12 +10,12 @@
 #define COUNT_MAX ((int64_t)1000000000000) /* units; sums of all kinds then fit */
 
 enum raw {
-	R_PROMPT,      /* with everything that was cached */
+	R_PROMPT, /* with everything that was cached */
 	R_COMPLETION,
 	R_TOTAL,
-	R_INPUT,       /* with the cached, but for Anthropic's */
+	R_INPUT, /* with the cached, but for Anthropic's */
 	R_OUTPUT,
-	R_CACHED,      /* part of R_PROMPT or R_INPUT */
+	R_CACHED, /* part of R_PROMPT or R_INPUT */
 	R_WRITTEN,
 	R_AUDIO_IN,
 	R_IMAGE_IN,
@@ -26,7 +26,7 @@ enum raw {
 	R_REASONING,
 	R_AUDIO_OUT,
 	R_IMAGE_OUT,
-	R_APART_READ,  /* Anthropic, Bedrock: beside the input */
+	R_APART_READ, /* Anthropic, Bedrock: beside the input */
 	R_APART_WRITE,
 	R_WRITE_5M,
 	R_WRITE_1H,
@@ -38,16 +38,34 @@ enum raw {
 	R_N
 };
 /* where in the usage a member stands */
-enum place { P_USAGE, P_PROMPT, P_COMPLETION, P_CACHED, P_CREATION, P_SERVER, P_TOP, P_G_PROMPT, P_G_CACHED, P_G_OUT, P_N };
+enum place {
+	P_USAGE,
+	P_PROMPT,
+	P_COMPLETION,
+	P_CACHED,
+	P_CREATION,
+	P_SERVER,
+	P_TOP,
+	P_G_PROMPT,
+	P_G_CACHED,
+	P_G_OUT,
+	P_N
+};
 
 struct field {
 	enum place at;
-	uint8_t n;       /* length of the name */
-	uint8_t to;      /* enum raw, or R_N + enum place for an object inside */
+	uint8_t n;  /* length of the name */
+	uint8_t to; /* enum raw, or R_N + enum place for an object inside */
 	const char *name;
 };
-#define F(at, name, to) { at, sizeof name - 1, to, name }
-#define SUB(at, name, place) { at, sizeof name - 1, R_N + place, name }
+#define F(at, name, to)                                                                            \
+	{                                                                                          \
+		at, sizeof name - 1, to, name                                                      \
+	}
+#define SUB(at, name, place)                                                                       \
+	{                                                                                          \
+		at, sizeof name - 1, R_N + place, name                                             \
+	}
 static const struct field fields[] = {
 	F(P_USAGE, "prompt_tokens", R_PROMPT),
 	F(P_USAGE, "completion_tokens", R_COMPLETION),
@@ -108,7 +126,7 @@ struct counts {
 	int64_t v[R_N]; /* 1e-6 units */
 	uint32_t have;
 };
-#define HAS(c, r) ((c)->have >> (r) & 1)
+#define HAS(c, r) ((c)->have >> (r)&1)
 
 static int count_of(int64_t *micro, struct str key, struct json_val v, struct err *e)
 {
@@ -127,7 +145,8 @@ static int count_of(int64_t *micro, struct str key, struct json_val v, struct er
 		if (*micro >= 0 && *micro <= COUNT_MAX * PRICE_MICRO)
 			return 0;
 	}
-	return err_set(e, ERR_INVALID_FIELD, "usage: `" STR_FMT "` must be a count between 0 and 10^12", STR_ARG(key));
+	return err_set(e, ERR_INVALID_FIELD,
+		       "usage: `" STR_FMT "` must be a count between 0 and 10^12", STR_ARG(key));
 }
 
 static int set_count(struct counts *c, enum raw r, struct str key, struct json_val v, struct err *e)
@@ -174,15 +193,20 @@ static int modalities(struct counts *c, enum place p, struct json_val list, stru
 	return 0;
 }
 
-/* The field of that name and place, or NULL. Names are compared as they stand but for those with an escape. */
-static const struct field *find_field(const struct field *f, size_t n, enum place at, struct str key)
+/* The field of that name and place, or NULL. Names are compared as they stand, and only then those
+ * with an escape. */
+static const struct field *find_field(const struct field *f, size_t n, enum place at,
+				      struct str key)
 {
-	bool escaped = memchr(key.p, '\\', key.n) != NULL;
-
-	for (; n; f++, n--)
-		if (f->at == at && (escaped ? json_key_is(key, (struct str){ f->name, f->n }) :
-					      f->n == key.n && memcmp(f->name, key.p, key.n) == 0))
-			return f;
+	for (size_t i = 0; i < n && key.n; i++)
+		if (f[i].n == key.n && f[i].name[0] == key.p[0] && f[i].at == at &&
+		    memcmp(f[i].name, key.p, key.n) == 0)
+			return &f[i];
+	if (!memchr(key.p, '\\', key.n))
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		if (f[i].at == at && json_key_is(key, (struct str){ f[i].name, f[i].n }))
+			return &f[i];
 	return NULL;
 }
 
@@ -200,7 +224,8 @@ static int member(struct counts *c, enum place at, struct str key, struct json_v
 	return at >= P_G_PROMPT ? modalities(c, at, v, e) : walk(c, at, v, e);
 }
 
-/* Nested objects are few and fixed in kind; `billed_units` inside itself ends with the JSON's depth. */
+/* Nested objects are few and fixed in kind; `billed_units` inside itself ends with the JSON's
+ * depth. */
 static int walk(struct counts *c, enum place at, struct json_val obj, struct err *e)
 {
 	struct json_iter it = json_members(obj);
@@ -225,7 +250,8 @@ static void copy(struct price_usage *u, enum price_unit unit, const struct count
 		price_usage_set(u, unit, c->v[r]);
 }
 
-/* Is the reasoning beside the completion? The total tells; without one, xAI's own member or name does. */
+/* Is the reasoning beside the completion? The total tells; without one, xAI's own member or name
+ * does. */
 static bool reasoning_apart(const struct counts *c, const struct price_call *call)
 {
 	int64_t sum = c->v[R_PROMPT] + c->v[R_COMPLETION];
@@ -255,7 +281,8 @@ static void combine(struct price_call *call, const struct counts *c)
 		has_in = false;
 	}
 	if (HAS(c, R_COMPLETION) || HAS(c, R_THOUGHTS))
-		out = c->v[R_COMPLETION] + c->v[R_THOUGHTS] + (reasoning_apart(c, call) ? c->v[R_REASONING] : 0);
+		out = c->v[R_COMPLETION] + c->v[R_THOUGHTS] +
+		      (reasoning_apart(c, call) ? c->v[R_REASONING] : 0);
 	else if (HAS(c, R_OUTPUT))
 		out = c->v[R_OUTPUT];
 	else
@@ -282,11 +309,23 @@ static void combine(struct price_call *call, const struct counts *c)
 	call->have_usage |= u->have != 0;
 }
 
-/* ---- the call around the usage ---------------------------------------------------------------- */
+/* ---- the call around the usage ------------------------------------------------------------- */
 
 enum top {
-	T_USAGE, T_MODEL, T_REQUEST_MODEL, T_PROVIDER, T_TIER, T_REGION, T_TIME, T_DIGEST, T_TIMINGS, T_CACHE, T_RESPONSE,
-	T_RESULT, T_ATTRIBUTES, T_CALLS
+	T_USAGE,
+	T_MODEL,
+	T_REQUEST_MODEL,
+	T_PROVIDER,
+	T_TIER,
+	T_REGION,
+	T_TIME,
+	T_DIGEST,
+	T_TIMINGS,
+	T_CACHE,
+	T_RESPONSE,
+	T_RESULT,
+	T_ATTRIBUTES,
+	T_CALLS
 };
 static const struct field tops[] = {
 	F(P_TOP, "usage", T_USAGE),
@@ -328,7 +367,8 @@ struct reader {
 
 static int read_members(struct reader *r, struct json_val obj, unsigned depth, struct err *e);
 
-static int text(struct str *out, struct reader *r, const char *name, struct json_val v, struct err *e)
+static int text(struct str *out, struct reader *r, const char *name, struct json_val v,
+		struct err *e)
 {
 	if (v.type == JSON_NULL)
 		return 0;
@@ -349,7 +389,8 @@ static int read_time(struct reader *r, struct json_val v, struct err *e)
 		return json_str(&s, v, r->arena, e) || time_parse(&r->call->when, s, e);
 	if (v.type != JSON_NUMBER || price_decimal_i64(&r->call->when, &inexact, v.raw, 0, e) ||
 	    r->call->when > 253402300799) /* the year 9999 */
-		return err_set(e, ERR_INVALID_FIELD, "the time of the call must be Unix seconds or RFC 3339 text");
+		return err_set(e, ERR_INVALID_FIELD,
+			       "the time of the call must be Unix seconds or RFC 3339 text");
 	return 0;
 }
 
@@ -389,7 +430,8 @@ static int read_top(struct reader *r, enum top t, struct json_val v, unsigned de
 	case T_CACHE:
 		c->cache_hit = is_hit(v);
 		return 0;
-	case T_RESPONSE: /* a line of OpenAI's Batch output, or an event of its realtime or streaming API */
+	case T_RESPONSE: /* a line of OpenAI's Batch output, or an event of its realtime or
+			    streaming API */
 		inner = json_get(v, "body");
 		c->batch |= inner.type == JSON_OBJECT;
 		return read_members(r, inner.type == JSON_OBJECT ? inner : v, depth + 1, e);
@@ -422,7 +464,8 @@ static int read_members(struct reader *r, struct json_val obj, unsigned depth, s
 			if (read_top(r, (enum top)f->to, v, depth, e))
 				return -1;
 		} else if (key.n > 20 && (key.p[0] == 'g' || key.p[0] == 'l') &&
-			   member(&r->counts, P_TOP, key, v, e)) { /* "gen_ai.usage.…", "llm.token_count.…" */
+			   member(&r->counts, P_TOP, key, v,
+				  e)) { /* "gen_ai.usage.…", "llm.token_count.…" */
 			return -1;
 		}
 	}
@@ -439,7 +482,8 @@ static int read_seconds(struct reader *r, enum price_unit unit, const char *name
 	if (v.type != JSON_NUMBER)
 		return 0;
 	if (price_decimal_i64(&us, &inexact, v.raw, 3, e) || us < 0 || us > COUNT_MAX * PRICE_MICRO)
-		return err_set(e, ERR_INVALID_FIELD, "`timings.%s` must be milliseconds of 0 or more", name);
+		return err_set(e, ERR_INVALID_FIELD,
+			       "`timings.%s` must be milliseconds of 0 or more", name);
 	price_usage_set(&r->call->usage, unit, us);
 	r->call->have_usage = true;
 	return 0;
@@ -449,10 +493,13 @@ int price_call_read(struct price_call *out, struct json_val obj, struct arena *a
 {
 	struct reader r = { .call = out, .arena = a };
 
-	*out = (struct price_call){ .model = { "", 0 }, .provider = { "", 0 }, .tier = { "", 0 }, .region = { "", 0 } };
+	*out = (struct price_call){
+		.model = { "", 0 }, .provider = { "", 0 }, .tier = { "", 0 }, .region = { "", 0 }
+	};
 	if (read_members(&r, obj, 0, e))
 		return -1;
-	if (out->calls.type == JSON_ARRAY && json_count(out->calls)) /* what stands beside them is not a call */
+	if (out->calls.type == JSON_ARRAY &&
+	    json_count(out->calls)) /* what stands beside them is not a call */
 		return 0;
 	if (!out->model.n)
 		out->model = r.request_model;

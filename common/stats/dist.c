@@ -11,8 +11,8 @@ double stats_norm_cdf(double z)
 }
 
 /*
- * Newton on ln Phi(z) = ln p, in the lower half: ln Phi is concave, so after one step the iteration comes from the left
- * and cannot overshoot.
+ * Newton on ln Phi(z) = ln p, in the lower half: ln Phi is concave, so after one step the iteration
+ * comes from the left and cannot overshoot.
  */
 double stats_norm_quantile(double p)
 {
@@ -35,15 +35,17 @@ double stats_norm_quantile(double p)
 	return upper ? -z : z;
 }
 
-/* ln n! - Stirling's formula without its series, n > 0 (Loader, "Fast and accurate computation of binomial
- * probabilities", 2000). */
+/* ln n! - Stirling's formula without its series, n > 0 (Loader, "Fast and accurate computation of
+ * binomial probabilities", 2000). */
 static double stirling_error(double n)
 {
 	double nn = n * n;
 
 	if (n < 16)
 		return lgamma(n + 1) - (n + 0.5) * log(n) + n - LN_SQRT_2PI;
-	return (1 / 12.0 - (1 / 360.0 - (1 / 1260.0 - (1 / 1680.0 - 1 / 1188.0 / nn) / nn) / nn) / nn) / n;
+	return (1 / 12.0 -
+		(1 / 360.0 - (1 / 1260.0 - (1 / 1680.0 - 1 / 1188.0 / nn) / nn) / nn) / nn) /
+	       n;
 }
 
 /* x ln(x/m) + m - x without cancellation near x = m (Loader's bd0). */
@@ -71,12 +73,14 @@ static double deviance(double x, double m)
 static double beta_weight(double x, double y, double a, double b)
 {
 	double n = a + b;
-	double e = stirling_error(n) - stirling_error(a) - stirling_error(b) - deviance(a, n * x) - deviance(b, n * y);
+	double e = stirling_error(n) - stirling_error(a) - stirling_error(b) - deviance(a, n * x) -
+		   deviance(b, n * y);
 
 	return sqrt(a * b / n / (2 * M_PI)) * exp(e);
 }
 
-/* Continued fraction of I_x(a, b) / weight, by Lentz's method; converges for x < (a + 1)/(a + b + 2). DLMF 8.17.22. */
+/* Continued fraction of I_x(a, b) / weight, by Lentz's method; converges for x < (a + 1)/(a + b +
+ * 2). DLMF 8.17.22. */
 static double beta_fraction(double x, double a, double b)
 {
 	const double tiny = 1e-300;
@@ -88,7 +92,8 @@ static double beta_fraction(double x, double a, double b)
 	h = d;
 	for (int m = 1; m < 100000; m++) {
 		double am = a + 2 * m;
-		double f[2] = { m * (b - m) * x / ((am - 1) * am), -(a + m) * (a + b + m) * x / (am * (am + 1)) };
+		double f[2] = { m * (b - m) * x / ((am - 1) * am),
+				-(a + m) * (a + b + m) * x / (am * (am + 1)) };
 		double step = 1;
 
 		for (int i = 0; i < 2; i++) {
@@ -112,7 +117,8 @@ static double beta_cdf(double x, double y, double a, double b)
 		return 0;
 	if (y <= 0)
 		return 1;
-	/* the fraction of a large `a` loses digits where Student's t is near 0: there the other side has them */
+	/* the fraction of a large `a` loses digits where Student's t is near 0: there the other
+	 * side has them */
 	if (x < (a + 1) / (a + b + 2) && !(b < 1 && a > 1000 && a * y < 6))
 		return beta_weight(x, y, a, b) * beta_fraction(x, a, b);
 	return 1 - beta_weight(x, y, a, b) * beta_fraction(y, b, a);
@@ -162,8 +168,8 @@ double stats_t_cdf(double t, double df)
 	return t > 0 ? 1 - tail : tail;
 }
 
-/* From Beta's quantile, on the side where its argument is small; then Newton, for df so large that it is near 1. The
- * density is weight / |t|. */
+/* From Beta's quantile, on the side where its argument is small; then Newton, for df so large that
+ * it is near 1. The density is weight / |t|. */
 double stats_t_quantile(double p, double df)
 {
 	double q = p > 0.5 ? 1 - p : p;
@@ -181,6 +187,7 @@ double stats_t_quantile(double p, double df)
 		t = -sqrt(df * x / (1 - x));
 	}
 	for (int i = 0; i < 2 && t < 0; i++)
-		t += (stats_t_cdf(t, df) - q) * t / beta_weight(df / (df + t * t), t * t / (df + t * t), df / 2, 0.5);
+		t += (stats_t_cdf(t, df) - q) * t /
+		     beta_weight(df / (df + t * t), t * t / (df + t * t), df / 2, 0.5);
 	return p > 0.5 ? -t : t;
 }

@@ -1,4 +1,5 @@
-/* resample: bootstrap and randomisation. Replicate b has its own stream, so replicates may run in any order. */
+/* resample: bootstrap and randomisation. Replicate b has its own stream, so replicates may run in
+ * any order. */
 #include "config.h"
 #include "stats/stats.h"
 #include <math.h>
@@ -11,8 +12,8 @@ static inline uint64_t draw(uint64_t start, uint64_t i)
 	return hash_mix64(start + (i + 1) * GOLDEN);
 }
 
-/* Sum of n values drawn with replacement. Up to 2^16 values two indices come out of one 64-bit draw: the bias of the
- * multiply-shift, n/2^32, is then below 2e-5 of an index's probability. */
+/* Sum of n values drawn with replacement. Up to 2^16 values two indices come out of one 64-bit
+ * draw: the bias of the multiply-shift, n/2^32, is then below 2e-5 of an index's probability. */
 static double resampled_sum(const double *x, size_t n, uint64_t start)
 {
 	double s[2] = { 0, 0 };
@@ -34,8 +35,8 @@ static double resampled_sum(const double *x, size_t n, uint64_t start)
 	return s[0] + s[1];
 }
 
-int stats_bootstrap_mean(struct stats_interval *out, const double *x, size_t n, size_t replicates, double confidence,
-			 uint64_t seed, struct err *e)
+int stats_bootstrap_mean(struct stats_interval *out, const double *x, size_t n, size_t replicates,
+			 double confidence, uint64_t seed, struct err *e)
 {
 	double tail = (1 - confidence) / 2 * 100;
 	double *means;
@@ -77,5 +78,6 @@ double stats_sign_flip(const double *d, size_t n, size_t replicates, uint64_t se
 		}
 		as_far += fabs(s) >= seen;
 	}
-	return exact ? (double)as_far / (double)rounds : (double)(as_far + 1) / (double)(rounds + 1);
+	return exact ? (double)as_far / (double)rounds
+		     : (double)(as_far + 1) / (double)(rounds + 1);
 }

@@ -22,7 +22,8 @@ double stats_mean(const double *x, size_t n)
 	return n ? stats_sum(x, n) / (double)n : (double)NAN;
 }
 
-/* Two passes; the second one's sum of deviations corrects the mean's rounding (Chan, Golub, LeVeque 1983). */
+/* Two passes; the second one's sum of deviations corrects the mean's rounding (Chan, Golub, LeVeque
+ * 1983). */
 double stats_sd(const double *x, size_t n)
 {
 	double mean = stats_mean(x, n);
@@ -85,7 +86,8 @@ struct stats_interval stats_mean_interval(const double *x, size_t n, double conf
 
 	if (n < 2)
 		return (struct stats_interval){ -INFINITY, INFINITY };
-	half = stats_t_quantile(0.5 + confidence / 2, (double)(n - 1)) * stats_sd(x, n) / sqrt((double)n);
+	half = stats_t_quantile(0.5 + confidence / 2, (double)(n - 1)) * stats_sd(x, n) /
+	       sqrt((double)n);
 	return (struct stats_interval){ mean - half, mean + half };
 }
 
@@ -131,7 +133,8 @@ static double tango_z(double d, double b, double c, double n)
 {
 	double p = (2 * n - b + c) * d - b - c;
 	double q = -c * d * (1 - d);
-	double q21 = (sqrt(fmax(0, p * p - 8 * n * q)) - p) / (4 * n); /* its maximum-likelihood estimate */
+	double q21 = (sqrt(fmax(0, p * p - 8 * n * q)) - p) /
+		     (4 * n); /* its maximum-likelihood estimate */
 	double var = n * (2 * q21 + d * (1 - d));
 	double num = b - c - n * d;
 
@@ -156,7 +159,8 @@ static double tango_root(double z, double b, double c, double n)
 	return 0.5 * (lo + hi);
 }
 
-struct stats_interval stats_tango(uint64_t both, uint64_t only_a, uint64_t only_b, uint64_t neither, double confidence)
+struct stats_interval stats_tango(uint64_t both, uint64_t only_a, uint64_t only_b, uint64_t neither,
+				  double confidence)
 {
 	double n = (double)both + (double)only_a + (double)only_b + (double)neither;
 	double z = stats_norm_quantile(0.5 + confidence / 2);

@@ -7,3 +7,4 @@ EXTRA_PROGRAMS += %D%/tok_pieces
 %C%_tok_pieces_SOURCES = %D%/tok_pieces.c
 %C%_tok_pieces_LDADD = $(LIBS_COMMON)
 EXTRA_DIST += %D%/tok-oracle.py %D%/pretokenizers.py
+EXTRA_DIST += %D%/prices.py
