@@ -96,7 +96,8 @@ int json_f32s(float **out, size_t *n, struct json_val v, struct arena *a, struct
 /* An array of integers that fit int32_t, in the arena. */
 int json_i32s(int32_t **out, size_t *n, struct json_val v, struct arena *a, struct err *e);
 
-/* Equal by content: numbers by value of their decimal text, strings decoded, members by name. */
+/* Equal by content: numbers by value of their decimal text, strings decoded, members by name.
+ * Sorts members in memory of its own; without memory they are not equal. */
 bool json_equal(struct json_val a, struct json_val b);
 
 /* ---- writing --------------------------------------------------------------------------------- */

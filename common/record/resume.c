@@ -258,8 +258,8 @@ int record_resume_open(struct record_io *io, struct str params, struct err *e)
 		return write_beside(io, false, e);
 	if (read_beside(&there, io, e))
 		return -1;
-	rs->marked = there && rs->any;
-	if ((!there && write_beside(io, false, e)) || (io->o.retry_errors && want_copy(io, e)))
+	rs->marked = rs->any;
+	if ((!there && write_beside(io, true, e)) || (io->o.retry_errors && want_copy(io, e)))
 		return -1;
 	rs->active = true;
 	if (os_in_open(&rs->in, io->o.resume, e))

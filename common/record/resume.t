@@ -105,6 +105,12 @@ rm out.resume
 demo --resume out in
 cmp -s out want
 ok $? 'without OUT.resume: by the ids alone'
+demo --emit -o wantlines in
+head -n 20 wantlines >out
+rm -f out.resume
+demo --resume out in # one line each from here on
+demo --resume out in
+is "$?" 1 '… also behind many lines each'
 printf 'no records' >other
 demo --resume other in
 is "$? $(cat other)" '5 no records' 'a file that is not ours is left alone'
