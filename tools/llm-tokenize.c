@@ -535,7 +535,8 @@ static int run(struct job *j, struct opts *o, struct cli *c, struct err *e)
 	if (!j->workers)
 		return err_nomem(e);
 	buf_init(&p, 1 << 16);
-	params(&p, j);
+	if (o->io.resume) /* the only one who asks; a digest takes as long as opening the tokenizer */
+		params(&p, j);
 	rc = buf_check(&p, e) || record_map(&c->tally, &o->io, "tokenize", buf_str(&p), work, j, e);
 	buf_release(&p);
 	if (!rc && o->total && printf("%llu\n", (unsigned long long)atomic_load(&j->total)) < 0)

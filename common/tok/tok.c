@@ -141,6 +141,17 @@ static int32_t any(const struct tok *t, const char *p, size_t n)
 	return id >= 0 ? id : tok_lookup(t, p, n, TOK_APART);
 }
 
+static void add_due(struct tok_merge_loader *m)
+{
+	for (unsigned i = 0; i < m->n_due; i++) {
+		const struct tok_merge *x = &m->due[i].m;
+
+		if (tok_add_merge(m->t, x) && m->due[i].bytes >= 0)
+			m->t->byte_pairs[m->due[i].bytes] = (uint64_t)x->rank << 32 | x->id;
+	}
+	m->n_due = 0;
+}
+
 void tok_merges_add(struct tok_merge_loader *m, struct str left, struct str right)
 {
 	const struct tok *t = m->t;
@@ -160,21 +171,23 @@ void tok_merges_add(struct tok_merge_loader *m, struct str left, struct str righ
 	if (id <= 0 || (size_t)id >= t->n || t->attr[id] != TOK_NORMAL || t->off[id + 1] - t->off[id] != m->both.n ||
 	    memcmp(t->blob + t->off[id], m->both.p, m->both.n) != 0)
 		id = any(t, m->both.p, m->both.n);
-	if (a < 0 || b < 0 || id < 0) {
-		m->n_bad++;
+	if (a < 0 || b < 0 || id < 0) /* of tokens that are not there: it cannot happen */
 		return;
-	}
 	m->guess = id;
-	if (!tok_add_merge(m->t, (uint32_t)a, (uint32_t)b, rank, (uint32_t)id))
-		return;
+	if (m->n_due == sizeof m->due / sizeof m->due[0])
+		add_due(m);
+	m->due[m->n_due].bytes = -1;
 	if (t->byte_level && n == 1 && m->both.n == 2)
-		t->byte_pairs[(uint8_t)m->both.p[0] << 8 | (uint8_t)m->both.p[1]] = (uint64_t)rank << 32 | (uint32_t)id;
+		m->due[m->n_due].bytes = (uint8_t)m->both.p[0] << 8 | (uint8_t)m->both.p[1];
+	m->due[m->n_due++].m = (struct tok_merge){ (uint32_t)a, (uint32_t)b, rank, (uint32_t)id };
+	tok_expect_merge(t, (uint32_t)a, (uint32_t)b);
 }
 
 int tok_merges_end(struct tok_merge_loader *m, struct err *e)
 {
 	enum err_code failed = m->both.failed;
 
+	add_due(m);
 	buf_release(&m->both);
 	return failed == ERR_NOMEM ? err_nomem(e) : 0;
 }

@@ -12,9 +12,7 @@
 void tok_word_release(struct tok_word *w)
 {
 	free(w->v);
-	free(w->prev);
-	free(w->next);
-	free(w->pair);
+	free(w->nodes);
 	free(w->heap);
 	free(w->best);
 	*w = (struct tok_word){ 0 };
@@ -93,22 +91,22 @@ static void merge_short(struct tok_word *w, const struct tok *t, const char *p)
 
 /* ---- long words: a heap of (key, position) with entries that are dropped when they are out of date */
 
+struct tok_node { /* a symbol, all that a merge touches in half a line */
+	uint64_t pair; /* with the next one */
+	uint32_t prev, next;
+	struct tok_sym sym; /* len 0: gone */
+};
+
 static int long_room(struct tok_word *w, size_t n, struct err *e)
 {
-	uint32_t *u;
+	struct tok_node *v;
 	uint64_t *q;
 
 	if (n <= w->long_cap)
 		return 0;
-	if (!(u = ckd_realloc(w->prev, n, sizeof *u)))
+	if (!(v = ckd_realloc(w->nodes, n, sizeof *v)))
 		return err_nomem(e);
-	w->prev = u;
-	if (!(u = ckd_realloc(w->next, n, sizeof *u)))
-		return err_nomem(e);
-	w->next = u;
-	if (!(q = ckd_realloc(w->pair, n, sizeof *q)))
-		return err_nomem(e);
-	w->pair = q;
+	w->nodes = v;
 	/* each merge takes one entry out and puts at most two in */
 	if (!(q = ckd_realloc(w->heap, 2 * n + 2, sizeof *q)))
 		return err_nomem(e);
@@ -121,77 +119,94 @@ static size_t heap_push(uint64_t *h, size_t n, uint64_t x)
 {
 	size_t i = n;
 
-	for (; i && h[(i - 1) / 2] > x; i = (i - 1) / 2)
-		h[i] = h[(i - 1) / 2];
+	for (; i && h[(i - 1) / 4] > x; i = (i - 1) / 4)
+		h[i] = h[(i - 1) / 4];
 	h[i] = x;
 	return n + 1;
 }
 
-static uint64_t heap_pop(uint64_t *h, size_t n)
+/* Let x sink from the hole at i; four children a node, for fewer lines touched. */
+static void heap_sink(uint64_t *h, size_t n, size_t i, uint64_t x)
 {
-	uint64_t top = h[0], x = h[--n];
-	size_t i = 0;
-
 	for (;;) {
-		size_t c = 2 * i + 1;
+		size_t c = 4 * i + 1, end = c + 4 < n ? c + 4 : n, best = c;
 
 		if (c >= n)
 			break;
-		if (c + 1 < n && h[c + 1] < h[c])
-			c++;
-		if (h[c] >= x)
+		for (size_t k = c + 1; k < end; k++)
+			if (h[k] < h[best])
+				best = k;
+		if (h[best] >= x)
 			break;
-		h[i] = h[c];
-		i = c;
+		h[i] = h[best];
+		i = best;
 	}
 	h[i] = x;
-	return top;
+}
+
+static inline uint64_t heap_entry(uint64_t pair, size_t i)
+{
+	return (pair & ~(uint64_t)UINT32_MAX) | i;
+}
+
+/* The merge of nodes i and its next one; the new neighbours go into the heap. */
+static size_t merge_nodes(struct tok_node *v, size_t n, size_t i, uint64_t *heap, size_t heap_n, const struct tok *t,
+			  const char *p)
+{
+	size_t j = v[i].next, around[2] = { v[i].prev, i };
+
+	v[i].sym.id = (int32_t)(uint32_t)v[i].pair;
+	v[i].sym.len += v[j].sym.len;
+	v[j].sym.len = 0;
+	v[j].pair = v[i].pair = TOK_NO_MERGE;
+	v[i].next = v[j].next;
+	if (v[j].next < n)
+		v[v[j].next].prev = (uint32_t)i;
+	for (int s = 0; s < 2; s++) {
+		size_t a = around[s], b;
+
+		if (a >= n || (b = v[a].next) >= n)
+			continue;
+		v[a].pair = pair_of(t, p, &v[a].sym, &v[b].sym);
+		if (v[a].pair != TOK_NO_MERGE)
+			heap_n = heap_push(heap, heap_n, heap_entry(v[a].pair, a));
+	}
+	return heap_n;
 }
 
 static int merge_long(struct tok_word *w, const struct tok *t, const char *p, struct err *e)
 {
-	struct tok_sym *v = w->v;
 	size_t n = w->n, heap_n = 0, k = 0;
+	struct tok_node *v;
+	uint64_t *heap;
 
 	if (long_room(w, n, e))
 		return -1;
+	v = w->nodes;
+	heap = w->heap;
 	for (size_t i = 0; i < n; i++) {
-		w->prev[i] = (uint32_t)i - 1; /* the first has UINT32_MAX */
-		w->next[i] = (uint32_t)i + 1;
-		w->pair[i] = i + 1 < n ? first_pair_of(t, p, &v[i]) : TOK_NO_MERGE;
-		if (w->pair[i] != TOK_NO_MERGE)
-			heap_n = heap_push(w->heap, heap_n, (w->pair[i] & ~(uint64_t)UINT32_MAX) | i);
+		uint64_t pair = i + 1 < n ? first_pair_of(t, p, &w->v[i]) : TOK_NO_MERGE;
+
+		/* the first has no previous one: UINT32_MAX */
+		v[i] = (struct tok_node){ pair, (uint32_t)i - 1, (uint32_t)i + 1, w->v[i] };
+		if (pair != TOK_NO_MERGE)
+			heap[heap_n++] = heap_entry(pair, i);
 	}
+	for (size_t i = heap_n / 4 + 1; i-- > 0;)
+		if (i < heap_n)
+			heap_sink(heap, heap_n, i, heap[i]);
 	while (heap_n) {
-		uint64_t top = heap_pop(w->heap, heap_n--);
-		size_t i = (uint32_t)top, j, around[2];
+		uint64_t top = heap[0];
+		size_t i = (uint32_t)top;
 
-		if (w->pair[i] == TOK_NO_MERGE || (w->pair[i] ^ top) >> 32)
-			continue;
-		j = w->next[i];
-		v[i].id = (int32_t)(uint32_t)w->pair[i];
-		v[i].len += v[j].len;
-		v[j].len = 0;
-		w->pair[j] = TOK_NO_MERGE;
-		w->next[i] = w->next[j];
-		if (w->next[j] < n)
-			w->prev[w->next[j]] = (uint32_t)i;
-		w->pair[i] = TOK_NO_MERGE;
-		around[0] = w->prev[i];
-		around[1] = i;
-		for (int s = 0; s < 2; s++) {
-			size_t a = around[s], b;
-
-			if (a >= n || (b = w->next[a]) >= n)
-				continue;
-			w->pair[a] = pair_of(t, p, &v[a], &v[b]);
-			if (w->pair[a] != TOK_NO_MERGE)
-				heap_n = heap_push(w->heap, heap_n, (w->pair[a] & ~(uint64_t)UINT32_MAX) | a);
-		}
+		heap_n--;
+		if (heap_n)
+			heap_sink(heap, heap_n, 0, heap[heap_n]);
+		if (v[i].pair != TOK_NO_MERGE && !((v[i].pair ^ top) >> 32))
+			heap_n = merge_nodes(v, n, i, heap, heap_n, t, p);
 	}
-	for (size_t i = 0; i < n; i++)
-		if (v[i].len)
-			v[k++] = v[i];
+	for (size_t i = 0; i < n; i = v[i].next)
+		w->v[k++] = v[i].sym;
 	w->n = k;
 	return 0;
 }

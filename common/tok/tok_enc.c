@@ -422,13 +422,11 @@ static int bert_flush(struct tok_enc *x, struct err *e)
 	return rc ? -1 : 0;
 }
 
-static int bert_add(struct tok_enc *x, uint32_t cp, size_t start, size_t end, struct err *e)
+/* n bytes more of a word, from [start, end) of the fragment each, or (step) from one byte each. */
+static int bert_add(struct tok_enc *x, const char *p, size_t n, size_t start, size_t end, bool step, struct err *e)
 {
-	char u[4];
-	unsigned n = utf8_put(u, cp);
-
 	if (x->spans && x->bert.n + n > x->bert_map_cap) {
-		size_t cap = x->bert_map_cap ? x->bert_map_cap * 2 : 256;
+		size_t cap = 2 * (x->bert.n + n) + 256;
 		struct tok_span *m = ckd_realloc(x->bert_map, cap, sizeof *m);
 
 		if (!m)
@@ -436,10 +434,27 @@ static int bert_add(struct tok_enc *x, uint32_t cp, size_t start, size_t end, st
 		x->bert_map = m;
 		x->bert_map_cap = cap;
 	}
-	for (unsigned i = 0; x->spans && i < n; i++)
-		x->bert_map[x->bert.n + i] = (struct tok_span){ (uint32_t)start, (uint32_t)end };
-	buf_add(&x->bert, u, n);
+	for (size_t i = 0; x->spans && i < n; i++)
+		x->bert_map[x->bert.n + i] = step ? (struct tok_span){ (uint32_t)(start + i), (uint32_t)(start + i + 1) } :
+						    (struct tok_span){ (uint32_t)start, (uint32_t)end };
+	buf_add(&x->bert, p, n);
 	return 0;
+}
+
+/* The letters and digits of ASCII from i, which no step of the normalizer but lower-casing touches; their end. */
+static int bert_ascii(size_t *end, struct tok_enc *x, struct str text, size_t i, struct err *e)
+{
+	char low[64];
+	size_t n = 0;
+	uint8_t lower = x->t->lowercase ? 0x20 : 0;
+
+	while (n < sizeof low && i + n < text.n && uni_ascii[(uint8_t)text.p[i + n]] & (UNI_L | UNI_N)) {
+		uint8_t c = (uint8_t)text.p[i + n];
+
+		low[n++] = (char)(c >= 'A' && c <= 'Z' ? c | lower : c);
+	}
+	*end = i + n;
+	return n ? bert_add(x, low, n, i, i + n, true, e) : 0;
 }
 
 /* BERT's normalizer and pre-tokenizer in one pass: words are what lies between blanks; punctuation and ideographs stand
@@ -451,21 +466,29 @@ static int bert_fragment(struct tok_enc *x, struct str text, struct err *e)
 
 	for (size_t i = 0; i < text.n;) {
 		size_t start = i;
-		uint32_t cp = uni_next(s, &i);
-		unsigned n = tok_norm_bert(out, x->t, cp);
-		bool alone = x->t->chinese && tok_is_cjk(cp);
+		uint32_t cp;
+		unsigned n;
+		bool alone;
 
+		if (bert_ascii(&i, x, text, start, e))
+			return -1;
+		if (i > start)
+			continue;
+		cp = uni_next(s, &i);
+		n = tok_norm_bert(out, x->t, cp);
+		alone = x->t->chinese && tok_is_cjk(cp);
 		if (alone && bert_flush(x, e))
 			return -1;
 		for (unsigned k = 0; k < n; k++) {
 			uint32_t c = uni_class(out[k]);
+			char u[4];
 			bool punct = (c & UNI_P) || (out[k] < 0x80 && (c & UNI_S));
 
 			if ((punct || (c & UNI_WS)) && bert_flush(x, e))
 				return -1;
 			if (c & UNI_WS)
 				continue;
-			if (bert_add(x, out[k], start, i, e))
+			if (bert_add(x, u, utf8_put(u, out[k]), start, i, false, e))
 				return -1;
 			if (punct && bert_flush(x, e))
 				return -1;

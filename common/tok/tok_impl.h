@@ -104,7 +104,9 @@ int tok_build_index(struct tok *t, struct err *e);
 int32_t tok_lookup(const struct tok *t, const char *p, size_t n, enum tok_kind kind);
 int tok_build_merges(struct tok *t, size_t n, struct err *e);
 /* False when that pair was there before (the first one counts). */
-bool tok_add_merge(struct tok *t, uint32_t left, uint32_t right, uint32_t rank, uint32_t id);
+bool tok_add_merge(struct tok *t, const struct tok_merge *m);
+/* That pair will be added soon. */
+void tok_expect_merge(const struct tok *t, uint32_t left, uint32_t right);
 int tok_build_keys(struct tok *t, struct err *e);
 int tok_build_eog(struct tok *t, struct err *e);
 /* The key under which a token is found, in the blob. */
@@ -139,8 +141,12 @@ struct tok_merge_loader {
 	struct tok *t;
 	uint32_t rank;
 	int32_t guess;
-	size_t n_bad; /* merges of tokens that are not there */
 	struct buf both;
+	struct { /* on their way into the table: by the time they go there it is in the cache */
+		struct tok_merge m;
+		int32_t bytes; /* a pair of bytes, or -1 */
+	} due[16];
+	unsigned n_due;
 };
 int tok_merges_begin(struct tok_merge_loader *m, struct tok *t, size_t n, struct err *e);
 void tok_merges_add(struct tok_merge_loader *m, struct str left, struct str right); /* as the file spells them */
@@ -197,8 +203,8 @@ struct tok_sym {
 struct tok_word { /* scratch of one worker */
 	struct tok_sym *v;
 	size_t n, cap;
-	uint32_t *prev, *next; /* for long words */
-	uint64_t *pair, *heap;
+	struct tok_node *nodes; /* for long words */
+	uint64_t *heap;
 	size_t long_cap;
 	struct tok_best *best; /* Unigram */
 	size_t best_cap;
