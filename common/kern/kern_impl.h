@@ -94,6 +94,11 @@ static inline int kern_k3_scale(const uint8_t s[12], int i)
 	return ((i < 8 ? s[i] & 15 : s[i - 8] >> 4) | ((s[8 + i % 4] >> (2 * (i / 4))) & 3) << 4) - 32;
 }
 
+/* One super-block; imatrix [256] or NULL. */
+void kern_put_q4_k(void *out, const float *x, const float *imatrix);
+void kern_put_q5_k(void *out, const float *x, const float *imatrix);
+void kern_put_q6_k(void *out, const float *x, const float *imatrix);
+
 /* One table an ISA; the fields are the functions of kern.h. */
 struct kern_ops {
 	void (*mul)(float *out, int64_t ld_out, const struct kern_mat *w, const struct kern_act *a,

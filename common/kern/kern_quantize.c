@@ -1,6 +1,7 @@
 /*
  * kern_quantize: f32 to blocks. The 32-blocks give the bytes of ggml's reference (and so of the gguf package of
- * Python); the K-quants search longer than the reference does.
+ * Python); the K-quants are in
+ * kern_kquantize.c.
  */
 #include "config.h"
 #include "kern/kern_impl.h"
@@ -126,7 +127,8 @@ static void put_q8_0(void *out, const float *x, const float *w)
 typedef void put_block(void *out, const float *x, const float *imatrix);
 static put_block *const putters[T_N] = {
 	[T_Q4_0] = put_q4_0, [T_Q4_1] = put_q4_1, [T_Q5_0] = put_q5_0,
-	[T_Q5_1] = put_q5_1, [T_Q8_0] = put_q8_0,
+	[T_Q5_1] = put_q5_1, [T_Q8_0] = put_q8_0, [T_Q4_K] = kern_put_q4_k,
+	[T_Q5_K] = kern_put_q5_k, [T_Q6_K] = kern_put_q6_k,
 };
 
 bool kern_can_quantize(uint32_t type)

@@ -1,10 +1,11 @@
-common_libcommon_a_SOURCES += %D%/kern.h %D%/kern.c %D%/kern_blas.c %D%/kern_cpu.c %D%/kern_format.c \
-	%D%/kern_impl.h %D%/kern_attn_impl.h %D%/kern_mul_impl.h %D%/kern_ops_impl.h %D%/kern_quantize.c \
+common_libcommon_a_SOURCES += %D%/kern.h %D%/kern.c %D%/kern_blas.c %D%/kern_cpu.c \
+	%D%/kern_impl.h %D%/kern_attn_impl.h %D%/kern_mul_impl.h %D%/kern_ops_impl.h \
 	%D%/kern_row_impl.h
 # FMA happens where it is written and nowhere else: the sets agree to the bit.
 KERN_CFLAGS = $(AM_CFLAGS) -ffp-contract=off -fno-trapping-math
 noinst_LIBRARIES += %D%/libkern_scalar.a
-%C%_libkern_scalar_a_SOURCES = %D%/kern_scalar.c %D%/kern_vec_scalar.h
+%C%_libkern_scalar_a_SOURCES = %D%/kern_format.c %D%/kern_kquantize.c %D%/kern_quantize.c %D%/kern_scalar.c \
+	%D%/kern_vec_scalar.h
 %C%_libkern_scalar_a_CFLAGS = $(KERN_CFLAGS)
 LIBS_ISA += %D%/libkern_scalar.a
 EXTRA_DIST += %D%/kern_vec_avx2.h %D%/kern_vec_avx512.h
