@@ -2,9 +2,11 @@
 #include "config.h"
 #include "store/store_impl.h"
 #include <errno.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BUSY_MS 60000
+#define CREATE_MS 2000
 
 static const char schema_sql[] =
 	"CREATE TABLE code8(id INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;"
@@ -137,13 +139,27 @@ fail:
 	return -1;
 }
 
+/* A reader may come while the file's maker (in the same pipeline) has not committed the schema yet: wait a little. */
+static int look(int64_t *app, int64_t *version, int64_t *tables, struct store_index *ix, struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+
+	for (int i = 0;; i++) {
+		if (pragma_int(app, ix, "PRAGMA application_id", e) ||
+		    pragma_int(version, ix, "PRAGMA user_version", e) ||
+		    pragma_int(tables, ix, "SELECT count(*) FROM sqlite_schema", e))
+			return -1;
+		if (*app || *tables || ix->mode == STORE_CREATE || i == CREATE_MS / 10)
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+}
+
 static int check_schema(struct store_index *ix, struct err *e)
 {
 	int64_t app, version, tables;
 
-	if (pragma_int(&app, ix, "PRAGMA application_id", e) ||
-	    pragma_int(&version, ix, "PRAGMA user_version", e) ||
-	    pragma_int(&tables, ix, "SELECT count(*) FROM sqlite_schema", e))
+	if (look(&app, &version, &tables, ix, e))
 		return -1;
 	if (app == 0 && tables == 0 && ix->mode == STORE_CREATE)
 		return create_schema(ix, e);

@@ -111,6 +111,13 @@ llm-index add two.db c.ndjson
 wait $first
 is "$?$(items two.db)" 08000 'two writers at once lose nothing'
 
+# a reader in the same pipeline as the maker
+for i in 1 2 3 4 5; do
+	rm -f pipe.db*
+	llm-index missing pipe.db a.ndjson | llm-index add pipe.db && items pipe.db
+done >n
+is "$(sort -u n)" 500 'missing and add of one pipeline, the file being made'
+
 # damage
 cp big.db damaged.db
 head -c 60000 /dev/zero | tr '\0' '\377' | dd of=damaged.db bs=1000 seek=60 conv=notrunc 2>/dev/null
