@@ -234,27 +234,47 @@ static void attend_all(struct model *m, unsigned worker, const struct layer *y)
 	os_pool_barrier(m->pool, worker);
 }
 
-/* Outputs back from [KV head, token, head of the group] to [token, head], as the output matrix reads them. */
-static void gather(struct model *m, unsigned worker, const struct layer *y, struct acts *s)
+/*
+ * Outputs of the n rows (NULL: all) back from [KV head, token, head of the group] to [row, head], as the output matrix reads
+ * them. Where rows are chosen, those of x go to h.
+ */
+static void gather(struct model *m, unsigned worker, const struct layer *y, struct acts *s, int64_t n, const int32_t *rows)
 {
 	struct work *w = m->work;
-	int64_t n = (y->n_head / y->n_head_kv) * (int64_t)m->head_dim_v, from, to;
+	int64_t head = (y->n_head / y->n_head_kv) * (int64_t)m->head_dim_v, d = m->info.n_embd, from, to;
 
-	while (next_rows(m, worker, w->n, &from, &to)) {
-		for (int64_t t = from; t < to; t++)
+	while (next_rows(m, worker, n, &from, &to)) {
+		for (int64_t i = from; i < to; i++) {
+			int64_t t = rows ? rows[i] : i;
+
 			for (int64_t h = 0; h < y->n_head_kv; h++)
-				memcpy(w->qkv + t * n * y->n_head_kv + h * n, w->att + (h * w->n + t) * n,
-				       (size_t)n * sizeof(float));
+				memcpy(w->qkv + (i * y->n_head_kv + h) * head, w->att + (h * w->n + t) * head,
+				       (size_t)head * sizeof(float));
+			if (rows)
+				memcpy(w->h + i * d, w->x + t * d, (size_t)d * sizeof(float));
+		}
 		acts_prepare(s, from, to);
 	}
 }
 
-static void attention(struct model *m, unsigned worker, const struct layer *y)
+/* From here on the step has the wanted rows alone. Nobody reads x, h or n before the next barrier. */
+static void keep_wanted(struct work *w)
+{
+	float *x = w->x;
+
+	w->x = w->h;
+	w->h = x;
+	w->n = w->n_out;
+	w->rows = w->all;
+}
+
+static void attention(struct model *m, unsigned worker, const struct layer *y, bool last)
 {
 	struct work *w = m->work;
 	int64_t nq = (int64_t)y->n_head * m->head_dim, nk = (int64_t)y->n_head_kv * m->head_dim;
-	int64_t nv = (int64_t)y->n_head_kv * m->head_dim_v, ld = nq + nk + nv;
+	int64_t nv = (int64_t)y->n_head_kv * m->head_dim_v, ld = nq + nk + nv, n = w->n;
 	const struct lin *o[] = { &y->o };
+	bool fewer = last && w->n_out < w->n;
 	struct acts s;
 
 	attn_acts(&s, m, y);
@@ -263,10 +283,15 @@ static void attention(struct model *m, unsigned worker, const struct layer *y)
 				   { &y->v, acts_for(&s, &y->v), w->qkv + nq + nk, ld } };
 	mul_all(m, worker, qkv, 3);
 	store_all(m, worker, y);
+	if (last && !w->n_out)
+		return;
 	attend_all(m, worker, y);
 	/* q, k and v are used up: their buffer takes the rows of the output */
-	acts_init(&s, o, 1, w->qkv, (int64_t)y->n_head * m->head_dim_v, w->n, w->act_b);
-	gather(m, worker, y, &s);
+	n = fewer ? w->n_out : n;
+	acts_init(&s, o, 1, w->qkv, (int64_t)y->n_head * m->head_dim_v, n, w->act_b);
+	gather(m, worker, y, &s, n, fewer ? w->rows : NULL);
+	if (fewer && worker == 0)
+		keep_wanted(w);
 	mul_all(m, worker, &(struct mul){ &y->o, &s.a[0], w->y, m->info.n_embd }, 1);
 }
 
@@ -386,13 +411,16 @@ static void step(void *arg, unsigned worker)
 {
 	struct model *m = arg;
 	int32_t n = m->info.n_layer;
+	bool wanted = m->work->n_out > 0;
 
 	m->work->workers[worker].bad = INT32_MAX;
 	begin(m, worker);
 	for (int32_t i = 0; i < n; i++) {
 		const struct layer *y = &m->layers[i];
 
-		attention(m, worker, y);
+		attention(m, worker, y, i + 1 == n);
+		if (i + 1 == n && !wanted)
+			return;
 		half_done(m, worker, y);
 		if (y->moe.router.w.data)
 			experts_run(m, worker, y);
@@ -400,8 +428,7 @@ static void step(void *arg, unsigned worker)
 			dense(m, worker, y);
 		layer_done(m, worker, y, i + 1 < n ? y + 1 : NULL);
 	}
-	if (m->work->n_out)
-		head(m, worker);
+	head(m, worker);
 }
 
 void forward_run(struct model *m)

@@ -165,16 +165,30 @@ static void perplexity(struct run *r, int32_t n_ctx)
 	free(x);
 }
 
-static double since(uint64_t t)
+/* Seconds, of the clock and of the processors: the second is steadier where others work too. */
+struct clock {
+	uint64_t wall;
+	clock_t cpu;
+};
+
+static struct clock now(void)
 {
-	return (double)(time_mono_ns() - t) / 1e9;
+	return (struct clock){ time_mono_ns(), clock() };
+}
+
+static void report(const char *what, double n, struct clock t, unsigned threads)
+{
+	double wall = (double)(time_mono_ns() - t.wall) / 1e9, cpu = (double)(clock() - t.cpu) / CLOCKS_PER_SEC;
+
+	printf("%-14s %9.1f a second; by processor time %9.1f\n", what, n / wall, n * threads / cpu);
 }
 
 static void speed(struct run *r, int32_t n)
 {
 	int32_t v = model_info(r->m)->n_vocab, ids[4096], many[16];
 	model_seq s, all[16];
-	uint64_t t;
+	unsigned threads = os_pool_size(r->pool);
+	struct clock t;
 	int32_t rows[16];
 	float *x = malloc(16 * (size_t)v * sizeof *x);
 
@@ -185,16 +199,16 @@ static void speed(struct run *r, int32_t n)
 	for (int round = 0; round < 2; round++) {
 		if (model_seq_new(&s, r->kv, &e))
 			die();
-		t = time_mono_ns();
+		t = now();
 		feed(r, s, ids, n, n - 1, x);
-		printf("prefill %d: %.1f t/s\n", n, n / since(t));
-		t = time_mono_ns();
+		report("prefill", n, t, threads);
+		t = now();
 		for (int i = 0; i < 64; i++) {
 			int32_t id = best(x, v);
 
 			feed(r, s, &id, 1, 0, x);
 		}
-		printf("decode: %.1f t/s\n", 64 / since(t));
+		report("decode", 64, t, threads);
 		model_seq_free(r->kv, s);
 	}
 	for (int i = 0; i < 16; i++) {
@@ -203,7 +217,7 @@ static void speed(struct run *r, int32_t n)
 		feed(r, all[i], ids + i, 128, 127, x + i * (int64_t)v);
 		rows[i] = i;
 	}
-	t = time_mono_ns();
+	t = now();
 	for (int k = 0; k < 32; k++) {
 		for (int i = 0; i < 16; i++)
 			many[i] = best(x + i * (int64_t)v, v);
@@ -211,7 +225,7 @@ static void speed(struct run *r, int32_t n)
 		if (model_forward(r->m, r->kv, &step, NULL, &e))
 			die();
 	}
-	printf("16 sequences: %.1f t/s\n", 16 * 32 / since(t));
+	report("16 sequences", 16 * 32, t, threads);
 	printf("peak memory: %.1f MiB\n", (double)os_memory_peak() / (1 << 20));
 	free(x);
 }
@@ -221,7 +235,8 @@ static void speed_encode(struct run *r, int32_t n)
 	enum { DOCS = 256 };
 	static int32_t ids[DOCS * 512], start[DOCS + 1];
 	float *x = malloc(DOCS * (size_t)model_info(r->m)->n_out * sizeof *x);
-	uint64_t t;
+	unsigned threads = os_pool_size(r->pool);
+	struct clock t;
 
 	if (!x || n > 512)
 		exit(70);
@@ -230,16 +245,17 @@ static void speed_encode(struct run *r, int32_t n)
 	for (int i = 0; i <= DOCS; i++)
 		start[i] = i * n;
 	for (int round = 0; round < 3; round++) {
-		t = time_mono_ns();
+		t = now();
 		if (model_encode(r->m, ids, start, DOCS, true, x, &e))
 			die();
-		printf("together: %.1f documents/s\n", DOCS / since(t));
+		report("together", DOCS, t, threads);
 	}
-	t = time_mono_ns();
+	t = now();
 	for (int i = 0; i < 64; i++)
 		if (model_encode(r->m, ids + start[i], start, 1, true, x, &e))
 			die();
-	printf("one by one: %.1f documents/s\npeak memory: %.1f MiB\n", 64 / since(t), (double)os_memory_peak() / (1 << 20));
+	report("one by one", 64, t, threads);
+	printf("peak memory: %.1f MiB\n", (double)os_memory_peak() / (1 << 20));
 	free(x);
 }
 
