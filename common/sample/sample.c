@@ -1,12 +1,16 @@
-/* sample: the chain of samplers. No step sorts the vocabulary: what is unlikely falls at a threshold. */
+/* sample: the chain of samplers. No step sorts the vocabulary: what is unlikely falls at a
+ * threshold. */
 #include "config.h"
 #include "sample/sample.h"
 #include "sample/sample_impl.h"
 #include <math.h>
 
-const struct sample_params sample_defaults = {
-	.temperature = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f, .repeat_penalty = 1, .repeat_last_n = 64
-};
+const struct sample_params sample_defaults = { .temperature = 0.8f,
+					       .top_k = 40,
+					       .top_p = 0.95f,
+					       .min_p = 0.05f,
+					       .repeat_penalty = 1,
+					       .repeat_last_n = 64 };
 
 struct sample_scratch {
 	size_t n_vocab;
@@ -48,7 +52,7 @@ uint64_t sample_key(uint64_t seed, const int32_t *prompt, size_t n)
 	return hash64(prompt, n * sizeof *prompt, seed);
 }
 
-/* ---- scans of the vocabulary -------------------------------------------------------------------- */
+/* ---- scans of the vocabulary --------------------------------------------------------------- */
 
 enum { BLOCK = 32 };
 
@@ -136,23 +140,27 @@ double sample_log_z(const float *x, size_t n)
 	return (double)max + log(sample_exp_sum(x, n, max));
 }
 
-void sample_top(struct sample_choice *out, size_t n, const float *logits, size_t n_vocab, double log_z,
-		struct sample_scratch *s)
+void sample_top(struct sample_choice *out, size_t n, const float *logits, size_t n_vocab,
+		double log_z, struct sample_scratch *s)
 {
 	size_t got = top_k(s->cand, n, logits, n_vocab);
 
 	for (size_t i = 0; i < got; i++)
-		out[i] = (struct sample_choice){ (int32_t)s->cand[i].index, (float)((double)s->cand[i].score - log_z) };
+		out[i] = (struct sample_choice){ (int32_t)s->cand[i].index,
+						 (float)((double)s->cand[i].score - log_z) };
 }
 
-/* ---- samplers ---------------------------------------------------------------------------------- */
+/* ---- samplers ------------------------------------------------------------------------------ */
 
 /* Penalties on what stands in the last tokens; the result is in s->copy. */
-static const float *penalize(const float *logits, size_t n_vocab, const struct sample_params *p, const int32_t *prev,
-			     size_t n_prev, struct sample_scratch *s)
+static const float *penalize(const float *logits, size_t n_vocab, const struct sample_params *p,
+			     const int32_t *prev, size_t n_prev, struct sample_scratch *s)
 {
-	size_t from = p->repeat_last_n >= 0 && n_prev > (size_t)p->repeat_last_n ? n_prev - (size_t)p->repeat_last_n : 0;
-	bool none = !(p->repeat_penalty < 1 || p->repeat_penalty > 1) && !(p->presence_penalty < 0 || p->presence_penalty > 0) &&
+	size_t from = p->repeat_last_n >= 0 && n_prev > (size_t)p->repeat_last_n
+			      ? n_prev - (size_t)p->repeat_last_n
+			      : 0;
+	bool none = !(p->repeat_penalty < 1 || p->repeat_penalty > 1) &&
+		    !(p->presence_penalty < 0 || p->presence_penalty > 0) &&
 		    !(p->frequency_penalty < 0 || p->frequency_penalty > 0);
 
 	if (none || from == n_prev)
@@ -185,8 +193,8 @@ static int by_score(const void *pa, const void *pb)
 }
 
 /*
- * The fewest of the likeliest that together have probability top_p. Only as much of the tail is gathered and sorted as that
- * needs: 2 below the best logit, then ever more.
+ * The fewest of the likeliest that together have probability top_p. Only as much of the tail is
+ * gathered and sorted as that needs: 2 below the best logit, then ever more.
  */
 static size_t nucleus(struct topk_item *cand, const float *x, size_t n, float top_p)
 {
@@ -242,8 +250,9 @@ static int32_t draw(const struct topk_item *cand, size_t n, float max, float tem
 	return (int32_t)cand[n - 1].index;
 }
 
-int32_t sample_next(const float *logits, size_t n_vocab, const struct sample_params *p, uint64_t key, uint64_t sample,
-		    uint64_t step, const int32_t *prev, size_t n_prev, struct sample_scratch *s)
+int32_t sample_next(const float *logits, size_t n_vocab, const struct sample_params *p,
+		    uint64_t key, uint64_t sample, uint64_t step, const int32_t *prev,
+		    size_t n_prev, struct sample_scratch *s)
 {
 	const float *x = penalize(logits, n_vocab, p, prev, n_prev, s);
 	struct rng rng = { key, sample, step };
@@ -260,7 +269,8 @@ int32_t sample_next(const float *logits, size_t n_vocab, const struct sample_par
 	} else {
 		max = x[argmax(x, n_vocab)];
 		n = by_p ? nucleus(s->cand, x, n_vocab, p->top_p)
-			 : at_least(s->cand, p->min_p > 0 ? max + logf(p->min_p) : -INFINITY, x, n_vocab);
+			 : at_least(s->cand, p->min_p > 0 ? max + logf(p->min_p) : -INFINITY, x,
+				    n_vocab);
 	}
 	if (p->min_p > 0) { /* the best one always stays */
 		size_t kept = 0;

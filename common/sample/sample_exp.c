@@ -3,8 +3,8 @@
 #include "sample/sample_impl.h"
 
 /*
- * exp(x) for x <= 0, to 1.2e-7 relative: x = n ln 2 + r, |r| <= ln(2) / 2, a polynomial of degree 6 in r (Taylor), times
- * 2^n; 0 below -87.
+ * exp(x) for x <= 0, to 1.2e-7 relative: x = n ln 2 + r, |r| <= ln(2) / 2, a polynomial of degree 6
+ * in r (Taylor), times 2^n; 0 below -87.
  */
 static inline sample_vec exp_neg(sample_vec x)
 {

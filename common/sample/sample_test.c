@@ -1,4 +1,5 @@
-/* sample_test: the chain against a plain reference that sorts everything, draws against their distribution. */
+/* sample_test: the chain against a plain reference that sorts everything, draws against their
+ * distribution. */
 #include "config.h"
 #include "sample/sample.h"
 #include "tap.h"
@@ -29,11 +30,14 @@ static void fill(uint64_t seed, double scale)
 }
 
 /* What is left of the vocabulary and with which probability, done the long way: p [N]. */
-static void reference(double *out, const struct sample_params *p, const int32_t *prev, size_t n_prev)
+static void reference(double *out, const struct sample_params *p, const int32_t *prev,
+		      size_t n_prev)
 {
 	static struct pair c[N];
 	double total = 0, sum = 0, max;
-	size_t n = N, from = p->repeat_last_n >= 0 && n_prev > (size_t)p->repeat_last_n ? n_prev - (size_t)p->repeat_last_n : 0;
+	size_t n = N, from = p->repeat_last_n >= 0 && n_prev > (size_t)p->repeat_last_n
+				     ? n_prev - (size_t)p->repeat_last_n
+				     : 0;
 
 	for (int i = 0; i < N; i++) {
 		int count = 0;
@@ -66,8 +70,10 @@ static void reference(double *out, const struct sample_params *p, const int32_t 
 		out[c[i].id] = exp((c[i].v - max) / (double)p->temperature) / total;
 }
 
-/* Draws land where the reference allows, as often as it says (chi-square over the likely ones, 6 sigma). */
-static void check(const struct sample_params *p, const int32_t *prev, size_t n_prev, const char *what)
+/* Draws land where the reference allows, as often as it says (chi-square over the likely ones, 6
+ * sigma). */
+static void check(const struct sample_params *p, const int32_t *prev, size_t n_prev,
+		  const char *what)
 {
 	static double want[N];
 	static unsigned got[N];
@@ -95,7 +101,8 @@ static void check(const struct sample_params *p, const int32_t *prev, size_t n_p
 		cells++;
 	}
 	OK(!outside, "%s: nothing outside of the support", what);
-	OK(chi < cells + 6 * sqrt(2.0 * cells) + 6, "%s: chi-square %.1f over %d cells", what, chi, cells);
+	OK(chi < cells + 6 * sqrt(2.0 * cells) + 6, "%s: chi-square %.1f over %d cells", what, chi,
+	   cells);
 }
 
 static void test_chain(void)
@@ -140,7 +147,8 @@ static void test_greedy(void)
 	fill(3, 1);
 	p.temperature = 0;
 	x[100] = x[4001] = x[4002] = 50;
-	OK(sample_next(x, N, &p, 0, 0, 0, NULL, 0, s) == 100, "the highest, ties by the smaller id");
+	OK(sample_next(x, N, &p, 0, 0, 0, NULL, 0, s) == 100,
+	   "the highest, ties by the smaller id");
 	p.repeat_penalty = 2;
 	OK(sample_next(x, N, &p, 0, 0, 0, prev, 1, s) == 4001, "after a penalty");
 	memcpy(y, x, sizeof x);
@@ -173,7 +181,9 @@ static void test_draws(void)
 	}
 	OK(again == 100, "the same draw gives the same token");
 	OK(same < 10, "another sample draws another token");
-	OK(sample_key(0, ids, 3) != sample_key(1, ids, 3) && sample_key(0, ids, 3) != sample_key(0, ids, 2), "keys differ");
+	OK(sample_key(0, ids, 3) != sample_key(1, ids, 3) &&
+		   sample_key(0, ids, 3) != sample_key(0, ids, 2),
+	   "keys differ");
 }
 
 static void test_logprobs(void)
@@ -203,7 +213,8 @@ static void test_logprobs(void)
 	qsort(c, N, sizeof *c, better);
 	sample_top(top, 20, x, N, z, s);
 	for (int i = 0; i < 20; i++)
-		same = same && top[i].id == c[i].id && fabs((double)top[i].logprob - (c[i].v - log(sum))) < 1e-5;
+		same = same && top[i].id == c[i].id &&
+		       fabs((double)top[i].logprob - (c[i].v - log(sum))) < 1e-5;
 	OK(same, "the 20 most likely");
 }
 

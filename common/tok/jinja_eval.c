@@ -4,7 +4,7 @@
 
 static int eval(struct jv *out, struct jinja *j, const struct jn *n);
 
-/* ---- names ------------------------------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------------------------- */
 
 static int push_scope(struct jinja *j, struct jscope *up)
 {
@@ -77,7 +77,7 @@ static int lookup(struct jv *out, struct jinja *j, uint32_t sym)
 	return load_global(out, j, sym);
 }
 
-/* ---- attributes and items ---------------------------------------------------------------------- */
+/* ---- attributes and items ------------------------------------------------------------------ */
 
 static int loop_attr(struct jv *out, struct jinja *j, struct jv v, struct str name)
 {
@@ -102,7 +102,7 @@ static int loop_attr(struct jv *out, struct jinja *j, struct jv v, struct str na
 		*self = v;
 		*out = (struct jv){ .type = JV_METHOD, .self = self, .s = name };
 	} else {
-		int64_t x = str_is(name, "index")      ? i + 1
+		int64_t x = str_is(name, "index")       ? i + 1
 			    : str_is(name, "index0")    ? i
 			    : str_is(name, "revindex")  ? n - i
 			    : str_is(name, "revindex0") ? n - i - 1
@@ -121,7 +121,8 @@ int jinja_attr(struct jv *out, struct jinja *j, struct jv v, struct str name)
 	struct jv *at = NULL;
 
 	if (v.type == JV_UNDEF)
-		return jinja_fail(j, "'" STR_FMT "' is undefined, and has no '" STR_FMT "'", STR_ARG(v.s), STR_ARG(name));
+		return jinja_fail(j, "'" STR_FMT "' is undefined, and has no '" STR_FMT "'",
+				  STR_ARG(v.s), STR_ARG(name));
 	if (v.type == JV_LOOP)
 		return loop_attr(out, j, v, name);
 	if (jinja_has_method(v, name)) {
@@ -176,7 +177,7 @@ int jinja_item(struct jv *out, struct jinja *j, struct jv v, struct jv key)
 	return key.type == JV_STR ? jinja_attr(out, j, v, key.s) : 0;
 }
 
-/* ---- calls ------------------------------------------------------------------------------------- */
+/* ---- calls --------------------------------------------------------------------------------- */
 
 static int eval_args(struct jargs *out, struct jinja *j, const struct jn *list)
 {
@@ -213,7 +214,9 @@ static int bind_params(struct jinja *j, const struct jmacro *m, const struct jar
 		for (size_t k = 0; k < args->n_kw; k++)
 			if (str_eq(args->kw[k].name, p->s)) {
 				if (v)
-					return jinja_fail(j, "argument '" STR_FMT "' is given twice", STR_ARG(p->s));
+					return jinja_fail(j,
+							  "argument '" STR_FMT "' is given twice",
+							  STR_ARG(p->s));
 				v = &args->kw[k].v;
 				used++;
 			}
@@ -223,15 +226,17 @@ static int bind_params(struct jinja *j, const struct jmacro *m, const struct jar
 			return -1;
 	}
 	if (args->n > i)
-		return jinja_fail(j, "macro '" STR_FMT "' takes at most %zu arguments", STR_ARG(m->node->s), i);
+		return jinja_fail(j, "macro '" STR_FMT "' takes at most %zu arguments",
+				  STR_ARG(m->node->s), i);
 	if (used < args->n_kw)
-		return jinja_fail(j, "macro '" STR_FMT "' got an argument that it does not know", STR_ARG(m->node->s));
+		return jinja_fail(j, "macro '" STR_FMT "' got an argument that it does not know",
+				  STR_ARG(m->node->s));
 	return 0;
 }
 
 /* The text that a macro makes. caller: of a call block, or NULL. */
-static int call_macro(struct jv *out, struct jinja *j, const struct jmacro *m, const struct jargs *args,
-		      const struct jmacro *caller, uint32_t caller_sym)
+static int call_macro(struct jv *out, struct jinja *j, const struct jmacro *m,
+		      const struct jargs *args, const struct jmacro *caller, uint32_t caller_sym)
 {
 	struct jscope *saved = j->scope;
 	struct jmark mark = jinja_capture(j);
@@ -248,9 +253,11 @@ static int call_macro(struct jv *out, struct jinja *j, const struct jmacro *m, c
 	return 0;
 }
 
-static int run_loop(struct jinja *j, const struct jn *n, struct jv items, struct jscope *up, size_t depth);
+static int run_loop(struct jinja *j, const struct jn *n, struct jv items, struct jscope *up,
+		    size_t depth);
 
-static int call_loop(struct jv *out, struct jinja *j, const struct jloop *l, const struct jargs *args)
+static int call_loop(struct jv *out, struct jinja *j, const struct jloop *l,
+		     const struct jargs *args)
 {
 	struct jscope *saved = j->scope;
 	struct jmark mark = jinja_capture(j);
@@ -259,16 +266,18 @@ static int call_loop(struct jv *out, struct jinja *j, const struct jloop *l, con
 	if (!l->node->flag)
 		return jinja_fail(j, "loop() needs {%% for … recursive %%}");
 	if (args->n != 1 || ++j->depth > JINJA_MAX_DEPTH)
-		return jinja_fail(j, args->n != 1 ? "loop() takes one argument" : "nested too deeply (endless recursion?)");
-	if (jv_items(&items, j, args->v[0]) || run_loop(j, l->node, items, l->scope, l->depth + 1) ||
-	    jinja_captured(out, j, mark))
+		return jinja_fail(j, args->n != 1 ? "loop() takes one argument"
+						  : "nested too deeply (endless recursion?)");
+	if (jv_items(&items, j, args->v[0]) ||
+	    run_loop(j, l->node, items, l->scope, l->depth + 1) || jinja_captured(out, j, mark))
 		return -1;
 	j->depth--;
 	j->scope = saved;
 	return 0;
 }
 
-static int loop_method(struct jv *out, struct jinja *j, struct jloop *l, struct str name, const struct jargs *args)
+static int loop_method(struct jv *out, struct jinja *j, struct jloop *l, struct str name,
+		       const struct jargs *args)
 {
 	struct jv seen;
 	bool same = false;
@@ -304,7 +313,8 @@ int jinja_call(struct jv *out, struct jinja *j, struct jv f, const struct jargs 
 	case JV_LOOP:
 		return call_loop(out, j, f.loop, args);
 	case JV_UNDEF:
-		return jinja_fail(j, "'" STR_FMT "' is undefined and cannot be called", STR_ARG(f.s));
+		return jinja_fail(j, "'" STR_FMT "' is undefined and cannot be called",
+				  STR_ARG(f.s));
 	default:
 		return jinja_fail(j, "a value of type '%s' cannot be called", jv_type_name(f));
 	}
@@ -316,11 +326,15 @@ static int eval_call(struct jv *out, struct jinja *j, const struct jn *n)
 	struct jv f;
 
 	if (n->a->type != JN_ATTR)
-		return eval(&f, j, n->a) || eval_args(&args, j, n->args) || jinja_call(out, j, f, &args) ? -1 : 0;
+		return eval(&f, j, n->a) || eval_args(&args, j, n->args) ||
+				       jinja_call(out, j, f, &args)
+			       ? -1
+			       : 0;
 	if (eval(&f, j, n->a->a))
 		return -1;
 	if (f.type != JV_LOOP && jinja_has_method(f, n->a->s))
-		return eval_args(&args, j, n->args) || jinja_method(out, j, f, n->a->s, &args) ? -1 : 0;
+		return eval_args(&args, j, n->args) || jinja_method(out, j, f, n->a->s, &args) ? -1
+											       : 0;
 	if (jinja_attr(&f, j, f, n->a->s))
 		return -1;
 	if (f.type == JV_UNDEF)
@@ -328,7 +342,7 @@ static int eval_call(struct jv *out, struct jinja *j, const struct jn *n)
 	return eval_args(&args, j, n->args) || jinja_call(out, j, f, &args) ? -1 : 0;
 }
 
-/* ---- expressions ------------------------------------------------------------------------------- */
+/* ---- expressions --------------------------------------------------------------------------- */
 
 static int eval_list(struct jv *out, struct jinja *j, const struct jn *n)
 {
@@ -353,7 +367,8 @@ static int eval_dict(struct jv *out, struct jinja *j, const struct jn *n)
 		if (eval(&k, j, x->a) || eval(&v, j, x->b))
 			return -1;
 		if (k.type >= JV_LIST)
-			return jinja_fail(j, "a value of type '%s' cannot be a key", jv_type_name(k));
+			return jinja_fail(j, "a value of type '%s' cannot be a key",
+					  jv_type_name(k));
 		if (jv_set(j, *out, k, v))
 			return -1;
 	}
@@ -399,7 +414,10 @@ static int eval_compare(struct jv *out, struct jinja *j, const struct jn *n)
 	default:
 		if (jv_cmp(&c, j, a, b))
 			return -1;
-		*out = jv_bool(n->op == JO_LT ? c < 0 : n->op == JO_LE ? c <= 0 : n->op == JO_GT ? c > 0 : c >= 0);
+		*out = jv_bool(n->op == JO_LT   ? c < 0
+			       : n->op == JO_LE ? c <= 0
+			       : n->op == JO_GT ? c > 0
+						: c >= 0);
 		return 0;
 	}
 }
@@ -494,7 +512,9 @@ static int eval_node(struct jv *out, struct jinja *j, const struct jn *n)
 	case JN_COND:
 		return eval_logic(out, j, n);
 	case JN_BINARY:
-		return eval(&a, j, n->a) || eval(&b, j, n->b) || jinja_arith(out, j, n->op, a, b) ? -1 : 0;
+		return eval(&a, j, n->a) || eval(&b, j, n->b) || jinja_arith(out, j, n->op, a, b)
+			       ? -1
+			       : 0;
 	case JN_COMPARE:
 		return eval_compare(out, j, n);
 	default:
@@ -515,7 +535,7 @@ static int eval(struct jv *out, struct jinja *j, const struct jn *n)
 	return 0;
 }
 
-/* ---- statements -------------------------------------------------------------------------------- */
+/* ---- statements ---------------------------------------------------------------------------- */
 
 static int assign_all(struct jinja *j, const struct jn *targets, struct jv v);
 
@@ -531,7 +551,9 @@ static int assign(struct jinja *j, const struct jn *target, struct jv v)
 	if (eval(&ns, j, target->a))
 		return -1;
 	if (ns.type != JV_NAMESPACE)
-		return jinja_fail(j, "only a namespace() has members that can be set, '" STR_FMT "' is of type '%s'",
+		return jinja_fail(j,
+				  "only a namespace() has members that can be set, '" STR_FMT
+				  "' is of type '%s'",
 				  STR_ARG(target->a->s), jv_type_name(ns));
 	return jv_set(j, ns, jv_str(target->s, false), v);
 }
@@ -557,22 +579,25 @@ static int assign_all(struct jinja *j, const struct jn *targets, struct jv v)
 }
 
 /* Items that pass the loop's condition, each bound as in the loop. */
-static int filter_items(struct jv *out, struct jinja *j, const struct jn *n, struct jv items, struct jscope *up)
+static int filter_items(struct jv *out, struct jinja *j, const struct jn *n, struct jv items,
+			struct jscope *up)
 {
 	struct jv yes;
 
 	if (jv_list(out, j, 0))
 		return -1;
 	for (size_t i = 0; i < items.list->n; i++) {
-		if (jv_load(j, &items.list->v[i]) || push_scope(j, up) || assign_all(j, n->args, items.list->v[i]) ||
-		    eval(&yes, j, n->b) || (jv_true(yes) && jv_push(j, *out, items.list->v[i])))
+		if (jv_load(j, &items.list->v[i]) || push_scope(j, up) ||
+		    assign_all(j, n->args, items.list->v[i]) || eval(&yes, j, n->b) ||
+		    (jv_true(yes) && jv_push(j, *out, items.list->v[i])))
 			return -1;
 	}
 	j->scope = up;
 	return 0;
 }
 
-static int run_loop(struct jinja *j, const struct jn *n, struct jv items, struct jscope *up, size_t depth)
+static int run_loop(struct jinja *j, const struct jn *n, struct jv items, struct jscope *up,
+		    size_t depth)
 {
 	struct jloop *l = jinja_alloc(j, 1, sizeof *l);
 
@@ -603,7 +628,9 @@ static int run_for(struct jinja *j, const struct jn *n)
 {
 	struct jv v, items;
 
-	return eval(&v, j, n->a) || jv_items(&items, j, v) || run_loop(j, n, items, j->scope, 0) ? -1 : 0;
+	return eval(&v, j, n->a) || jv_items(&items, j, v) || run_loop(j, n, items, j->scope, 0)
+		       ? -1
+		       : 0;
 }
 
 static int run_if(struct jinja *j, const struct jn *n)
@@ -656,8 +683,10 @@ static int run_call_block(struct jinja *j, const struct jn *n)
 	if (make_macro(&caller, j, n) || eval(&f, j, n->a->a) || eval_args(&args, j, n->a->args))
 		return -1;
 	if (f.type != JV_MACRO)
-		return jinja_fail(j, "a call block needs a macro, not a value of type '%s'", jv_type_name(f));
-	return call_macro(&text, j, f.macro, &args, caller, n->sym) || jinja_out_str(j, text) ? -1 : 0;
+		return jinja_fail(j, "a call block needs a macro, not a value of type '%s'",
+				  jv_type_name(f));
+	return call_macro(&text, j, f.macro, &args, caller, n->sym) || jinja_out_str(j, text) ? -1
+											      : 0;
 }
 
 static int run_statement(struct jinja *j, const struct jn *n)

@@ -1,4 +1,5 @@
-/* jinja_filter: filters. Names, arguments and results as in Jinja 3.1 (jinja2/filters.py) and transformers' tojson. */
+/* jinja_filter: filters. Names, arguments and results as in Jinja 3.1 (jinja2/filters.py) and
+ * transformers' tojson. */
 #include "config.h"
 #include "tok/jinja_impl.h"
 #include <math.h>
@@ -14,7 +15,10 @@ static bool flag(const struct jargs *a, size_t i, const char *name)
 
 static int f_tojson(struct jv *out, struct jinja *j, struct jv v, const struct jargs *a)
 {
-	struct json_style st = { .indent = -1, .item = STR(", "), .key = STR(": "), .ascii = flag(a, 0, "ensure_ascii"),
+	struct json_style st = { .indent = -1,
+				 .item = STR(", "),
+				 .key = STR(": "),
+				 .ascii = flag(a, 0, "ensure_ascii"),
 				 .sort = flag(a, 3, "sort_keys") };
 	struct jv *sep = jinja_arg(a, 2, "separators"), *in = jinja_arg(a, 1, "indent");
 	struct jmark m = jinja_capture(j);
@@ -89,7 +93,8 @@ static int f_join(struct jv *out, struct jinja *j, struct jv v, const struct jar
 {
 	struct jv *sep = jinja_arg(a, 0, "d");
 
-	return jinja_join(out, j, v, sep ? *sep : jv_str(STR(""), false), jinja_arg(a, 1, "attribute"));
+	return jinja_join(out, j, v, sep ? *sep : jv_str(STR(""), false),
+			  jinja_arg(a, 1, "attribute"));
 }
 
 static int f_items(struct jv *out, struct jinja *j, struct jv v, const struct jargs *a)
@@ -108,7 +113,8 @@ static int f_list(struct jv *out, struct jinja *j, struct jv v, const struct jar
 	struct jv items;
 
 	(void)a;
-	if (jv_items(&items, j, v) || jv_list(out, j, items.list->n) || jinja_step(j, items.list->n))
+	if (jv_items(&items, j, v) || jv_list(out, j, items.list->n) ||
+	    jinja_step(j, items.list->n))
 		return -1;
 	for (size_t i = 0; i < items.list->n; i++) {
 		if (jv_load(j, &items.list->v[i]))
@@ -163,7 +169,8 @@ static int f_replace(struct jv *out, struct jinja *j, struct jv v, const struct 
 
 	if (!from || !to)
 		return jinja_fail(j, "replace needs what to replace and by what");
-	if (jv_text(&s, j, v) || jv_text(&x, j, *from) || jv_text(&y, j, *to) || jinja_arg_i64(&count, j, a, 2, "count"))
+	if (jv_text(&s, j, v) || jv_text(&x, j, *from) || jv_text(&y, j, *to) ||
+	    jinja_arg_i64(&count, j, a, 2, "count"))
 		return -1;
 	return jinja_replace(out, j, s, x, y, count);
 }
@@ -175,7 +182,8 @@ static int f_indent(struct jv *out, struct jinja *j, struct jv v, const struct j
 	int64_t width = 4;
 	struct jmark m;
 
-	if (jv_text(&s, j, v) || ((!w || w->type != JV_STR) && jinja_arg_i64(&width, j, a, 0, "width")))
+	if (jv_text(&s, j, v) ||
+	    ((!w || w->type != JV_STR) && jinja_arg_i64(&width, j, a, 0, "width")))
 		return -1;
 	if (w && w->type == JV_STR)
 		pad = *w;
@@ -188,8 +196,8 @@ static int f_indent(struct jv *out, struct jinja *j, struct jv v, const struct j
 	for (size_t i = 0; i < lines.list->n; i++) {
 		bool padded = i ? blank || lines.list->v[i].s.n : first;
 
-		if ((i && jinja_out(j, STR("\n"), lines.list->v[i].user)) || (padded && jinja_out_str(j, pad)) ||
-		    jinja_out_str(j, lines.list->v[i]))
+		if ((i && jinja_out(j, STR("\n"), lines.list->v[i].user)) ||
+		    (padded && jinja_out_str(j, pad)) || jinja_out_str(j, lines.list->v[i]))
 			return -1;
 	}
 	return jinja_captured(out, j, m);
@@ -200,7 +208,8 @@ static bool to_number(double *f, int64_t *i, bool *whole, struct jv v)
 {
 	struct str s = v.type == JV_STR ? str_trim(v.s) : STR("");
 
-	*whole = v.type == JV_INT || v.type == JV_BOOL || (v.type == JV_STR && !num_i64(i, s, INT64_MIN, INT64_MAX, NULL));
+	*whole = v.type == JV_INT || v.type == JV_BOOL ||
+		 (v.type == JV_STR && !num_i64(i, s, INT64_MIN, INT64_MAX, NULL));
 	if (v.type == JV_INT || v.type == JV_BOOL)
 		*i = v.type == JV_INT ? v.i : v.b;
 	if (*whole)
@@ -254,7 +263,8 @@ static int f_abs(struct jv *out, struct jinja *j, struct jv v, const struct jarg
 	return jinja_arith(out, j, jv_num(v) < 0 ? JO_SUB : JO_ADD, jv_int(0), v);
 }
 
-/* round() of Python: to even in the last kept place, of the decimal expansion; "ceil" and "floor" by their name. */
+/* round() of Python: to even in the last kept place, of the decimal expansion; "ceil" and "floor"
+ * by their name. */
 static int f_round(struct jv *out, struct jinja *j, struct jv v, const struct jargs *a)
 {
 	struct jv how = jv_str(STR("common"), false);
@@ -268,7 +278,8 @@ static int f_round(struct jv *out, struct jinja *j, struct jv v, const struct ja
 		return jinja_fail(j, "round needs a number and a precision from 0 to 15");
 	f = jv_num(v);
 	if (str_is(how.s, "common")) {
-		snprintf(t, sizeof t, "%.*f", (int)digits, f); /* the C library rounds exactly, ties to even */
+		snprintf(t, sizeof t, "%.*f", (int)digits,
+			 f); /* the C library rounds exactly, ties to even */
 		f = strtod(t, NULL);
 	} else {
 		double scale = pow(10, (double)digits);
@@ -319,7 +330,7 @@ static int f_reverse(struct jv *out, struct jinja *j, struct jv v, const struct 
 	return jv_items(&items, j, v) || jinja_slice(out, j, items, back) ? -1 : 0;
 }
 
-/* ---- over the elements of a list ---------------------------------------------------------------- */
+/* ---- over the elements of a list ----------------------------------------------------------- */
 
 /* What is false (none, 0) has no elements here. */
 static int elements(struct jv *out, struct jinja *j, struct jv v)
@@ -330,7 +341,8 @@ static int elements(struct jv *out, struct jinja *j, struct jv v)
 /* map("filter", …) or map(attribute="a.b", default=…) */
 static int f_map(struct jv *out, struct jinja *j, struct jv v, const struct jargs *a)
 {
-	struct jv *attr = a->n ? NULL : jinja_arg(a, 0, "attribute"), *d = jinja_arg(a, 64, "default"), items, x;
+	struct jv *attr = a->n ? NULL : jinja_arg(a, 0, "attribute"),
+		  *d = jinja_arg(a, 64, "default"), items, x;
 
 	if (!attr && (!a->n || a->v[0].type != JV_STR))
 		return jinja_fail(j, "map needs the name of a filter or attribute=");
@@ -351,7 +363,8 @@ static int f_map(struct jv *out, struct jinja *j, struct jv v, const struct jarg
 }
 
 /* Elements (or those whose attribute) that pass a test; without a test, that are true. */
-static int choose(struct jv *out, struct jinja *j, struct jv v, const struct jargs *a, bool by_attr, bool keep)
+static int choose(struct jv *out, struct jinja *j, struct jv v, const struct jargs *a, bool by_attr,
+		  bool keep)
 {
 	size_t at = by_attr;
 	struct jv items, x;
@@ -364,7 +377,8 @@ static int choose(struct jv *out, struct jinja *j, struct jv v, const struct jar
 	if (elements(&items, j, v) || jv_list(out, j, 0))
 		return -1;
 	for (size_t i = 0; i < items.list->n; i++) {
-		struct jargs rest = { a->n > at ? a->v + at + 1 : NULL, a->n > at ? a->n - at - 1 : 0, a->kw, a->n_kw };
+		struct jargs rest = { a->n > at ? a->v + at + 1 : NULL,
+				      a->n > at ? a->n - at - 1 : 0, a->kw, a->n_kw };
 
 		if (jinja_step(j, 1) || jv_load(j, &items.list->v[i]))
 			return -1;
@@ -401,7 +415,8 @@ static int f_rejectattr(struct jv *out, struct jinja *j, struct jv v, const stru
 }
 
 /* What an element is compared by. */
-static int sort_key(struct jv *out, struct jinja *j, struct jv v, const struct jv *attr, bool case_sensitive)
+static int sort_key(struct jv *out, struct jinja *j, struct jv v, const struct jv *attr,
+		    bool case_sensitive)
 {
 	*out = v;
 	if (attr && attr->type != JV_NONE && jinja_path(out, j, v, *attr))
@@ -410,14 +425,16 @@ static int sort_key(struct jv *out, struct jinja *j, struct jv v, const struct j
 }
 
 /* Stable merge sort of values by keys (both arrays move together); tmp [2 n]. */
-static int merge_sort(struct jinja *j, struct jv *v, struct jv *key, size_t n, struct jv *tmp, bool down)
+static int merge_sort(struct jinja *j, struct jv *v, struct jv *key, size_t n, struct jv *tmp,
+		      bool down)
 {
 	size_t half = n / 2, a = 0, b = half, k = 0;
 	int c;
 
 	if (n < 2)
 		return 0;
-	if (merge_sort(j, v, key, half, tmp, down) || merge_sort(j, v + half, key + half, n - half, tmp, down))
+	if (merge_sort(j, v, key, half, tmp, down) ||
+	    merge_sort(j, v + half, key + half, n - half, tmp, down))
 		return -1;
 	while (a < half || b < n) {
 		bool left = b == n;
@@ -437,7 +454,8 @@ static int merge_sort(struct jinja *j, struct jv *v, struct jv *key, size_t n, s
 	return 0;
 }
 
-static int sort_by(struct jinja *j, struct jv list, const struct jv *attr, bool case_sensitive, bool down)
+static int sort_by(struct jinja *j, struct jv list, const struct jv *attr, bool case_sensitive,
+		   bool down)
 {
 	size_t n = list.list->n;
 	struct jv *key = jinja_alloc(j, n, sizeof *key), *tmp = jinja_alloc(j, 2 * n, sizeof *tmp);
@@ -452,8 +470,10 @@ static int sort_by(struct jinja *j, struct jv list, const struct jv *attr, bool 
 
 static int f_sort(struct jv *out, struct jinja *j, struct jv v, const struct jargs *a)
 {
-	return f_list(out, j, v, a) ||
-	       sort_by(j, *out, jinja_arg(a, 2, "attribute"), flag(a, 1, "case_sensitive"), flag(a, 0, "reverse")) ? -1 : 0;
+	return f_list(out, j, v, a) || sort_by(j, *out, jinja_arg(a, 2, "attribute"),
+					       flag(a, 1, "case_sensitive"), flag(a, 0, "reverse"))
+		       ? -1
+		       : 0;
 }
 
 static int f_dictsort(struct jv *out, struct jinja *j, struct jv v, const struct jargs *a)
@@ -462,7 +482,8 @@ static int f_dictsort(struct jv *out, struct jinja *j, struct jv v, const struct
 
 	if (v.type != JV_DICT)
 		return jinja_fail(j, "dictsort needs a mapping, not '%s'", jv_type_name(v));
-	if (jinja_arg_str(&by, j, a, 1, "by") || jinja_method(out, j, v, STR("items"), &(struct jargs){ 0 }))
+	if (jinja_arg_str(&by, j, a, 1, "by") ||
+	    jinja_method(out, j, v, STR("items"), &(struct jargs){ 0 }))
 		return -1;
 	place.i = str_is(by.s, "value");
 	return sort_by(j, *out, &place, flag(a, 0, "case_sensitive"), flag(a, 2, "reverse"));
@@ -476,7 +497,8 @@ static int f_unique(struct jv *out, struct jinja *j, struct jv v, const struct j
 	if (f_list(&all, j, v, a) || jv_list(out, j, 0) || jv_list(&seen, j, 0))
 		return -1;
 	for (size_t i = 0; i < all.list->n; i++) {
-		if (sort_key(&key, j, all.list->v[i], jinja_arg(a, 1, "attribute"), flag(a, 0, "case_sensitive")) ||
+		if (sort_key(&key, j, all.list->v[i], jinja_arg(a, 1, "attribute"),
+			     flag(a, 0, "case_sensitive")) ||
 		    jv_in(&known, j, key, seen))
 			return -1;
 		if (!known && (jv_push(j, seen, key) || jv_push(j, *out, all.list->v[i])))
@@ -494,7 +516,8 @@ static int extreme(struct jv *out, struct jinja *j, struct jv v, const struct ja
 	if (f_list(&all, j, v, a))
 		return -1;
 	for (size_t i = 0; i < all.list->n; i++) {
-		if (sort_key(&key, j, all.list->v[i], jinja_arg(a, 1, "attribute"), flag(a, 0, "case_sensitive")) ||
+		if (sort_key(&key, j, all.list->v[i], jinja_arg(a, 1, "attribute"),
+			     flag(a, 0, "case_sensitive")) ||
 		    (i && jv_cmp(&c, j, key, best)))
 			return -1;
 		if (!i || c * sign > 0) {
@@ -524,21 +547,24 @@ static int f_sum(struct jv *out, struct jinja *j, struct jv v, const struct jarg
 	*out = start ? *start : jv_int(0);
 	for (size_t i = 0; i < all.list->n; i++) {
 		x = all.list->v[i];
-		if ((attr && attr->type != JV_NONE && jinja_path(&x, j, x, *attr)) || jinja_arith(out, j, JO_ADD, *out, x))
+		if ((attr && attr->type != JV_NONE && jinja_path(&x, j, x, *attr)) ||
+		    jinja_arith(out, j, JO_ADD, *out, x))
 			return -1;
 	}
 	return 0;
 }
 
-/* ---- the rest ---------------------------------------------------------------------------------- */
+/* ---- the rest ------------------------------------------------------------------------------ */
 
 static int f_truncate(struct jv *out, struct jinja *j, struct jv v, const struct jargs *a)
 {
-	struct jv end = jv_str(STR("..."), false), s, words, part[3] = { jv_none(), jv_none(), jv_none() };
+	struct jv end = jv_str(STR("..."), false), s, words,
+		  part[3] = { jv_none(), jv_none(), jv_none() };
 	int64_t length = 255, leeway = 5, n;
 
-	if (jv_text(&s, j, v) || jinja_arg_i64(&length, j, a, 0, "length") || jinja_arg_str(&end, j, a, 2, "end") ||
-	    jinja_arg_i64(&leeway, j, a, 3, "leeway") || jv_len(&n, j, s))
+	if (jv_text(&s, j, v) || jinja_arg_i64(&length, j, a, 0, "length") ||
+	    jinja_arg_str(&end, j, a, 2, "end") || jinja_arg_i64(&leeway, j, a, 3, "leeway") ||
+	    jv_len(&n, j, s))
 		return -1;
 	*out = s;
 	if (length < 0 || leeway < 0 || length > 1 << 30 || leeway > 1 << 30)
@@ -566,7 +592,8 @@ static int f_escape(struct jv *out, struct jinja *j, struct jv v, const struct j
 	if (jv_text(out, j, v))
 		return -1;
 	for (int i = 0; i < 5; i++)
-		if (jinja_replace(out, j, *out, jv_str(str_of(from[i]), false), jv_str(str_of(to[i]), false), -1))
+		if (jinja_replace(out, j, *out, jv_str(str_of(from[i]), false),
+				  jv_str(str_of(to[i]), false), -1))
 			return -1;
 	return 0;
 }
@@ -584,37 +611,70 @@ static int f_attr(struct jv *out, struct jinja *j, struct jv v, const struct jar
 
 	if (jinja_arg_str(&name, j, a, 0, "name"))
 		return -1;
-	return name.type != JV_STR ? jinja_fail(j, "attr needs a name") : jinja_attr(out, j, v, name.s);
+	return name.type != JV_STR ? jinja_fail(j, "attr needs a name")
+				   : jinja_attr(out, j, v, name.s);
 }
 
 static int f_wordcount(struct jv *out, struct jinja *j, struct jv v, const struct jargs *a)
 {
 	struct jv s, words;
 
-	return jv_text(&s, j, v) || jinja_split(&words, j, s, jv_none(), -1, false) || f_length(out, j, words, a) ? -1 : 0;
+	return jv_text(&s, j, v) || jinja_split(&words, j, s, jv_none(), -1, false) ||
+			       f_length(out, j, words, a)
+		       ? -1
+		       : 0;
 }
 
 static const struct {
 	const char *name;
 	filter_fn *fn;
 } filters[] = {
-	{ "abs", f_abs },	    { "attr", f_attr },		  { "capitalize", f_capitalize },
-	{ "count", f_length },	    { "d", f_default },		  { "default", f_default },
-	{ "dictsort", f_dictsort }, { "e", f_escape },		  { "escape", f_escape },
-	{ "first", f_first },	    { "float", f_float },	  { "format", f_format },
-	{ "from_json", f_from_json }, { "indent", f_indent },	  { "int", f_int },
-	{ "items", f_items },	    { "join", f_join },		  { "last", f_last },
-	{ "length", f_length },	    { "list", f_list },		  { "lower", f_lower },
-	{ "map", f_map },	    { "max", f_max },		  { "min", f_min },
-	{ "reject", f_reject },	    { "rejectattr", f_rejectattr }, { "replace", f_replace },
-	{ "reverse", f_reverse },   { "round", f_round },	  { "safe", f_safe },
-	{ "select", f_select },	    { "selectattr", f_selectattr }, { "sort", f_sort },
-	{ "string", f_string },	    { "sum", f_sum },		  { "title", f_title },
-	{ "tojson", f_tojson },	    { "trim", f_trim },		  { "truncate", f_truncate },
-	{ "unique", f_unique },	    { "upper", f_upper },	  { "wordcount", f_wordcount },
+	{ "abs", f_abs },
+	{ "attr", f_attr },
+	{ "capitalize", f_capitalize },
+	{ "count", f_length },
+	{ "d", f_default },
+	{ "default", f_default },
+	{ "dictsort", f_dictsort },
+	{ "e", f_escape },
+	{ "escape", f_escape },
+	{ "first", f_first },
+	{ "float", f_float },
+	{ "format", f_format },
+	{ "from_json", f_from_json },
+	{ "indent", f_indent },
+	{ "int", f_int },
+	{ "items", f_items },
+	{ "join", f_join },
+	{ "last", f_last },
+	{ "length", f_length },
+	{ "list", f_list },
+	{ "lower", f_lower },
+	{ "map", f_map },
+	{ "max", f_max },
+	{ "min", f_min },
+	{ "reject", f_reject },
+	{ "rejectattr", f_rejectattr },
+	{ "replace", f_replace },
+	{ "reverse", f_reverse },
+	{ "round", f_round },
+	{ "safe", f_safe },
+	{ "select", f_select },
+	{ "selectattr", f_selectattr },
+	{ "sort", f_sort },
+	{ "string", f_string },
+	{ "sum", f_sum },
+	{ "title", f_title },
+	{ "tojson", f_tojson },
+	{ "trim", f_trim },
+	{ "truncate", f_truncate },
+	{ "unique", f_unique },
+	{ "upper", f_upper },
+	{ "wordcount", f_wordcount },
 };
 
-int jinja_filter(struct jv *out, struct jinja *j, struct str name, struct jv v, const struct jargs *args)
+int jinja_filter(struct jv *out, struct jinja *j, struct str name, struct jv v,
+		 const struct jargs *args)
 {
 	for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
 		if (str_is(name, filters[i].name))

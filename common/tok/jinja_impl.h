@@ -1,10 +1,11 @@
 /*
- * jinja_impl: the template engine inside. A template is lexed and parsed once into a tree that lives in its own arena and
- * never changes; a rendering is a `struct jinja` on one thread, its values in the caller's arena.
+ * jinja_impl: the template engine inside. A template is lexed and parsed once into a tree that
+ * lives in its own arena and never changes; a rendering is a `struct jinja` on one thread, its
+ * values in the caller's arena.
  *
- * Where text comes from is kept with it: a string is bytes and `user`, or bytes and runs of marks. Substrings, cases,
- * joins and concatenations carry the marks of the bytes they are made of, so that what a caller wrote never turns into
- * text of the template.
+ * Where text comes from is kept with it: a string is bytes and `user`, or bytes and runs of marks.
+ * Substrings, cases, joins and concatenations carry the marks of the bytes they are made of, so
+ * that what a caller wrote never turns into text of the template.
  */
 #ifndef TOK_JINJA_IMPL_H
 #define TOK_JINJA_IMPL_H
@@ -12,9 +13,9 @@
 #include "tok/tok.h"
 
 enum {
-	JINJA_MAX_SOURCE = 1 << 20,   /* bytes of a template */
-	JINJA_MAX_NEST = 100,         /* parentheses, blocks */
-	JINJA_MAX_DEPTH = 400,        /* evaluation: nested expressions, macros that call each other */
+	JINJA_MAX_SOURCE = 1 << 20, /* bytes of a template */
+	JINJA_MAX_NEST = 100,       /* parentheses, blocks */
+	JINJA_MAX_DEPTH = 400, /* evaluation: nested expressions, macros that call each other */
 	JINJA_MAX_STEPS = 20000000,   /* evaluated nodes and copied elements */
 	JINJA_MAX_OUTPUT = 64 << 20,  /* bytes of text under way */
 	JINJA_MAX_MEMORY = 256 << 20, /* bytes of values made by one rendering */
@@ -22,7 +23,7 @@ enum {
 	JINJA_MAX_ARGS = 64,
 };
 
-/* ---- tokens ------------------------------------------------------------------------------------ */
+/* ---- tokens -------------------------------------------------------------------------------- */
 
 enum jtok_kind {
 	JT_EOF,
@@ -32,10 +33,10 @@ enum jtok_kind {
 	JT_TAG_BEGIN, /* {% */
 	JT_TAG_END,
 	JT_NAME,
-	JT_STRING,    /* s is decoded */
+	JT_STRING, /* s is decoded */
 	JT_INT,
 	JT_FLOAT,
-	JT_OP,        /* s is the operator */
+	JT_OP, /* s is the operator */
 };
 struct jtok {
 	enum jtok_kind kind;
@@ -49,7 +50,7 @@ struct jtoks {
 /* src is kept alive by the caller; decoded strings go to `a`. */
 int jinja_lex(struct jtoks *out, struct str src, struct arena *a, struct err *e);
 
-/* ---- values ------------------------------------------------------------------------------------ */
+/* ---- values -------------------------------------------------------------------------------- */
 
 enum jv_type {
 	JV_UNDEF, /* s: the name that is not there */
@@ -62,10 +63,10 @@ enum jv_type {
 	JV_DICT,
 	JV_NAMESPACE, /* a dict whose members templates may set */
 	JV_MACRO,
-	JV_FUNC,      /* a global function: s is its name */
-	JV_METHOD,    /* s: its name, self: the object */
-	JV_LOOP,      /* the loop variable */
-	JV_JSON,      /* a member or element not looked at yet: s is raw, i its json_type */
+	JV_FUNC,   /* a global function: s is its name */
+	JV_METHOD, /* s: its name, self: the object */
+	JV_LOOP,   /* the loop variable */
+	JV_JSON,   /* a member or element not looked at yet: s is raw, i its json_type */
 };
 
 struct jruns;
@@ -82,7 +83,8 @@ struct jv {
 		const struct jv *self;
 		struct jloop *loop;
 	};
-	struct str s;             /* JV_STR; JV_FLOAT: the spelling of an integer that does not fit, else empty */
+	struct str
+		s; /* JV_STR; JV_FLOAT: the spelling of an integer that does not fit, else empty */
 	const struct jruns *runs; /* NULL: the whole string is as `user` says */
 };
 struct jrun {
@@ -113,30 +115,71 @@ struct jloop {
 	struct jv changed;    /* what changed() saw last */
 };
 
-/* ---- tree -------------------------------------------------------------------------------------- */
+/* ---- tree ---------------------------------------------------------------------------------- */
 
 enum jn_type {
 	/* statements */
-	JN_TEXT, JN_OUT, JN_FOR, JN_IF, JN_SET, JN_SET_BLOCK, JN_MACRO, JN_CALL_BLOCK, JN_FILTER_BLOCK, JN_SCOPE, JN_BREAK,
+	JN_TEXT,
+	JN_OUT,
+	JN_FOR,
+	JN_IF,
+	JN_SET,
+	JN_SET_BLOCK,
+	JN_MACRO,
+	JN_CALL_BLOCK,
+	JN_FILTER_BLOCK,
+	JN_SCOPE,
+	JN_BREAK,
 	JN_CONTINUE,
 	/* expressions */
-	JN_CONST, JN_NAME, JN_LIST, JN_DICT, JN_ATTR, JN_ITEM, JN_SLICE, JN_CALL, JN_FILTER, JN_TEST, JN_NEG, JN_POS, JN_NOT,
-	JN_AND, JN_OR, JN_BINARY, JN_COMPARE, JN_COND, JN_KEYWORD,
+	JN_CONST,
+	JN_NAME,
+	JN_LIST,
+	JN_DICT,
+	JN_ATTR,
+	JN_ITEM,
+	JN_SLICE,
+	JN_CALL,
+	JN_FILTER,
+	JN_TEST,
+	JN_NEG,
+	JN_POS,
+	JN_NOT,
+	JN_AND,
+	JN_OR,
+	JN_BINARY,
+	JN_COMPARE,
+	JN_COND,
+	JN_KEYWORD,
 };
 enum jop {
-	JO_ADD, JO_SUB, JO_MUL, JO_DIV, JO_FLOORDIV, JO_MOD, JO_POW, JO_CONCAT,
-	JO_EQ, JO_NE, JO_LT, JO_LE, JO_GT, JO_GE, JO_IN, JO_NOT_IN,
+	JO_ADD,
+	JO_SUB,
+	JO_MUL,
+	JO_DIV,
+	JO_FLOORDIV,
+	JO_MOD,
+	JO_POW,
+	JO_CONCAT,
+	JO_EQ,
+	JO_NE,
+	JO_LT,
+	JO_LE,
+	JO_GT,
+	JO_GE,
+	JO_IN,
+	JO_NOT_IN,
 };
 struct jn {
 	enum jn_type type;
 	enum jop op;
 	uint32_t line;
-	uint32_t sym;     /* JN_NAME; a macro's name */
-	bool flag;        /* tuple; recursive loop */
-	struct str s;     /* text; name of an attribute, filter, test or keyword */
-	struct jv value;  /* JN_CONST */
+	uint32_t sym;         /* JN_NAME; a macro's name */
+	bool flag;            /* tuple; recursive loop */
+	struct str s;         /* text; name of an attribute, filter, test or keyword */
+	struct jv value;      /* JN_CONST */
 	struct jn *a, *b, *c; /* operands: see the parser */
-	struct jn *args;  /* arguments, elements, parameters, targets: a list through next */
+	struct jn *args;      /* arguments, elements, parameters, targets: a list through next */
 	struct jn *body, *other;
 	struct jn *next;
 };
@@ -151,7 +194,7 @@ struct tok_tmpl {
 #define JINJA_SYM_LOOP 0
 int jinja_parse(struct tok_tmpl *t, const struct jtoks *toks, struct err *e);
 
-/* ---- a rendering ------------------------------------------------------------------------------- */
+/* ---- a rendering --------------------------------------------------------------------------- */
 
 struct jvar {
 	uint32_t sym;
@@ -182,7 +225,8 @@ struct jinja {
 	const struct tok_tmpl *t;
 	struct arena *a;
 	struct err *e;
-	struct json_val trusted, more, vars; /* looked up in this order; text of the first is the template's */
+	struct json_val trusted, more,
+		vars;       /* looked up in this order; text of the first is the template's */
 	struct jv *globals; /* [n_syms], JV_JSON until looked up */
 	bool *known;        /* [n_syms] */
 	struct jscope *scope;
@@ -211,8 +255,8 @@ int jinja_step(struct jinja *j, uint64_t n);
 void *jinja_alloc(struct jinja *j, size_t n, size_t size);
 
 int jinja_out(struct jinja *j, struct str s, bool user);
-int jinja_out_str(struct jinja *j, struct jv s);      /* a JV_STR with its marks */
-int jinja_out_text(struct jinja *j, struct jv v);     /* any value, as str() prints it */
+int jinja_out_str(struct jinja *j, struct jv s);  /* a JV_STR with its marks */
+int jinja_out_text(struct jinja *j, struct jv v); /* any value, as str() prints it */
 struct jmark jinja_capture(struct jinja *j);
 int jinja_captured(struct jv *out, struct jinja *j, struct jmark m);
 void jinja_drop(struct jinja *j, struct jmark m);
@@ -240,14 +284,15 @@ bool jv_true(struct jv v);
 bool jv_is_num(struct jv v); /* bool counts, as in Python */
 double jv_num(struct jv v);
 int jv_eq(bool *out, struct jinja *j, struct jv a, struct jv b);
-int jv_cmp(int *out, struct jinja *j, struct jv a, struct jv b); /* refuses what Python cannot order */
+int jv_cmp(int *out, struct jinja *j, struct jv a,
+	   struct jv b); /* refuses what Python cannot order */
 int jv_in(bool *out, struct jinja *j, struct jv item, struct jv in);
 /* The elements of anything that can be looped over, as a new list (a list is given back itself). */
 int jv_items(struct jv *out, struct jinja *j, struct jv v);
 int jv_len(int64_t *out, struct jinja *j, struct jv v);
 const char *jv_type_name(struct jv v);
 struct json_style {
-	int indent; /* -1: one line */
+	int indent;           /* -1: one line */
 	struct str item, key; /* separators */
 	bool ascii, sort;
 };
@@ -260,29 +305,39 @@ int jinja_item(struct jv *out, struct jinja *j, struct jv v, struct jv key);
 int jinja_call(struct jv *out, struct jinja *j, struct jv f, const struct jargs *args);
 int jinja_body(struct jinja *j, const struct jn *body);
 int jinja_arith(struct jv *out, struct jinja *j, enum jop op, struct jv a, struct jv b);
-int jinja_slice(struct jv *out, struct jinja *j, struct jv v, const struct jv part[3]); /* from, to, step; JV_NONE: left out */
-int jinja_printf(struct jv *out, struct jinja *j, struct jv format, const struct jv *v, size_t n); /* Python's % */
+int jinja_slice(struct jv *out, struct jinja *j, struct jv v,
+		const struct jv part[3]); /* from, to, step; JV_NONE: left out */
+int jinja_printf(struct jv *out, struct jinja *j, struct jv format, const struct jv *v,
+		 size_t n); /* Python's % */
 
 struct jv *jinja_arg(const struct jargs *a, size_t i, const char *name); /* NULL where not given */
 int jinja_arg_i64(int64_t *out, struct jinja *j, const struct jargs *a, size_t i, const char *name);
-int jinja_arg_str(struct jv *out, struct jinja *j, const struct jargs *a, size_t i, const char *name);
-int jinja_filter(struct jv *out, struct jinja *j, struct str name, struct jv v, const struct jargs *args);
+int jinja_arg_str(struct jv *out, struct jinja *j, const struct jargs *a, size_t i,
+		  const char *name);
+int jinja_filter(struct jv *out, struct jinja *j, struct str name, struct jv v,
+		 const struct jargs *args);
 int jinja_test(bool *out, struct jinja *j, struct str name, struct jv v, const struct jargs *args);
 /* Is there a method of that name for this type? */
 bool jinja_has_method(struct jv v, struct str name);
-int jinja_method(struct jv *out, struct jinja *j, struct jv self, struct str name, const struct jargs *args);
+int jinja_method(struct jv *out, struct jinja *j, struct jv self, struct str name,
+		 const struct jargs *args);
 bool jinja_is_global(struct str name);
 int jinja_global(struct jv *out, struct jinja *j, struct str name, const struct jargs *args);
-int jinja_strip(struct jv *out, struct jinja *j, struct jv s, const struct jv *chars, bool left, bool right);
-int jinja_replace(struct jv *out, struct jinja *j, struct jv s, struct jv from, struct jv to, int64_t count);
+int jinja_strip(struct jv *out, struct jinja *j, struct jv s, const struct jv *chars, bool left,
+		bool right);
+int jinja_replace(struct jv *out, struct jinja *j, struct jv s, struct jv from, struct jv to,
+		  int64_t count);
 enum jcase { JC_LOWER, JC_UPPER, JC_CAPITAL, JC_TITLE, JC_TITLE_FILTER };
 int jinja_case(struct jv *out, struct jinja *j, struct jv s, enum jcase c);
 /* Lines without their ends, as str.splitlines() cuts them. */
 int jinja_lines(struct jv *out, struct jinja *j, struct jv s);
-/* Pieces between separators; sep JV_NONE: between runs of white space. At most `max` cuts unless it is negative. */
-int jinja_split(struct jv *out, struct jinja *j, struct jv s, struct jv sep, int64_t max, bool from_right);
+/* Pieces between separators; sep JV_NONE: between runs of white space. At most `max` cuts unless it
+ * is negative. */
+int jinja_split(struct jv *out, struct jinja *j, struct jv s, struct jv sep, int64_t max,
+		bool from_right);
 /* By a path "a.b.0", as filters take attribute=. */
 int jinja_path(struct jv *out, struct jinja *j, struct jv v, struct jv path);
-int jinja_join(struct jv *out, struct jinja *j, struct jv items, struct jv sep, const struct jv *attr);
+int jinja_join(struct jv *out, struct jinja *j, struct jv items, struct jv sep,
+	       const struct jv *attr);
 
 #endif

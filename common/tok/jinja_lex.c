@@ -1,7 +1,9 @@
 /*
- * jinja_lex: a template's source to tokens. White space as transformers sets it: trim_blocks (the newline behind a tag
- * goes), lstrip_blocks (blanks before a tag that begins a line go), one newline at the end of the source goes, and
- * `-` and `+` at a tag's border overrule. Rules: Jinja 3.1, "Template Designer Documentation", white space control.
+ * jinja_lex: a template's source to tokens. White space as transformers sets it: trim_blocks (the
+ * newline behind a tag goes), lstrip_blocks (blanks before a tag that begins a line go), one
+ * newline at the end of the source goes, and
+ * `-` and `+` at a tag's border overrule. Rules: Jinja 3.1, "Template Designer Documentation",
+ * white space control.
  */
 #include "config.h"
 #include "tok/jinja_impl.h"
@@ -98,7 +100,8 @@ static int add_text(struct lexer *x, size_t from, size_t to, char sign, bool lst
 }
 
 /* If a tag `{% word %}` begins at `at`: its end, its signs. */
-static bool word_tag(struct str s, size_t at, const char *word, size_t *end, char *first, char *last)
+static bool word_tag(struct str s, size_t at, const char *word, size_t *end, char *first,
+		     char *last)
 {
 	size_t n = strlen(word);
 
@@ -132,7 +135,8 @@ static int lex_raw(struct lexer *x, size_t open_end, char open_last)
 			advance(x, x->at + 1);
 	x->line_start = x->src.p[x->at - 1] == '\n';
 	from = x->at;
-	for (size_t i = str_find(x->src, STR("{%"), from); i < x->src.n; i = str_find(x->src, STR("{%"), i + 1)) {
+	for (size_t i = str_find(x->src, STR("{%"), from); i < x->src.n;
+	     i = str_find(x->src, STR("{%"), i + 1)) {
 		if (!word_tag(x->src, i, "endraw", &end, &first, &last))
 			continue;
 		if (add_text(x, from, i, first, true))
@@ -146,10 +150,13 @@ static int lex_raw(struct lexer *x, size_t open_end, char open_last)
 
 static int hex_value(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+	return c >= '0' && c <= '9'                 ? c - '0'
+	       : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+						    : -1;
 }
 
-/* One escape at s.p[i] (behind the backslash), as in a Python string; returns how many bytes it takes. */
+/* One escape at s.p[i] (behind the backslash), as in a Python string; returns how many bytes it
+ * takes. */
 static size_t unescape(char *out, size_t *n, struct str s, size_t i)
 {
 	static const char from[] = "ntrbfav0\\'\"", to[] = "\n\t\r\b\f\a\v\0\\'\"";
@@ -251,8 +258,9 @@ static int lex_number(struct lexer *x)
 /* One token inside a tag. `nest` counts open brackets, within which a tag's end is none. */
 static int lex_inside(struct lexer *x, unsigned *nest)
 {
-	static const char *const ops[] = { "**", "//", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "~", "<", ">",
-					   "=", "(", ")", "[", "]", "{", "}", ".", ":", "|", ",", ";" };
+	static const char *const ops[] = { "**", "//", "==", "!=", "<=", ">=", "+", "-", "*",
+					   "/",  "%",  "~",  "<",  ">",  "=",  "(", ")", "[",
+					   "]",  "{",  "}",  ".",  ":",  "|",  ",", ";" };
 	char c = x->src.p[x->at];
 	size_t i = x->at;
 
@@ -343,7 +351,9 @@ int jinja_lex(struct jtoks *out, struct str src, struct arena *a, struct err *e)
 			break;
 		}
 		kind = src.p[tag + 1];
-		first = tag + 2 < src.n && (src.p[tag + 2] == '-' || src.p[tag + 2] == '+') ? src.p[tag + 2] : 0;
+		first = tag + 2 < src.n && (src.p[tag + 2] == '-' || src.p[tag + 2] == '+')
+				? src.p[tag + 2]
+				: 0;
 		if (add_text(&x, from, tag, first, kind != '{'))
 			return -1;
 		advance(&x, tag);

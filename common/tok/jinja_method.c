@@ -3,26 +3,78 @@
 #include "tok/jinja_impl.h"
 #include <time.h>
 
-/* ---- tests ------------------------------------------------------------------------------------- */
+/* ---- tests --------------------------------------------------------------------------------- */
 
 enum test_kind {
-	T_DEFINED, T_UNDEFINED, T_NONE, T_STRING, T_MAPPING, T_ITERABLE, T_SEQUENCE, T_BOOLEAN, T_TRUE, T_FALSE, T_NUMBER,
-	T_INTEGER, T_FLOAT, T_CALLABLE, T_ODD, T_EVEN, T_DIVISIBLE, T_IN, T_EQ, T_NE, T_LT, T_LE, T_GT, T_GE, T_SAMEAS,
-	T_LOWER, T_UPPER, T_ESCAPED,
+	T_DEFINED,
+	T_UNDEFINED,
+	T_NONE,
+	T_STRING,
+	T_MAPPING,
+	T_ITERABLE,
+	T_SEQUENCE,
+	T_BOOLEAN,
+	T_TRUE,
+	T_FALSE,
+	T_NUMBER,
+	T_INTEGER,
+	T_FLOAT,
+	T_CALLABLE,
+	T_ODD,
+	T_EVEN,
+	T_DIVISIBLE,
+	T_IN,
+	T_EQ,
+	T_NE,
+	T_LT,
+	T_LE,
+	T_GT,
+	T_GE,
+	T_SAMEAS,
+	T_LOWER,
+	T_UPPER,
+	T_ESCAPED,
 };
 static const struct {
 	const char *name;
 	enum test_kind kind;
 } tests[] = {
-	{ "defined", T_DEFINED },   { "undefined", T_UNDEFINED }, { "none", T_NONE },	      { "string", T_STRING },
-	{ "mapping", T_MAPPING },   { "iterable", T_ITERABLE },	  { "sequence", T_SEQUENCE }, { "boolean", T_BOOLEAN },
-	{ "true", T_TRUE },	    { "false", T_FALSE },	  { "number", T_NUMBER },     { "integer", T_INTEGER },
-	{ "float", T_FLOAT },	    { "callable", T_CALLABLE },	  { "odd", T_ODD },	      { "even", T_EVEN },
-	{ "divisibleby", T_DIVISIBLE }, { "in", T_IN },		  { "eq", T_EQ },	      { "equalto", T_EQ },
-	{ "==", T_EQ },		    { "ne", T_NE },		  { "!=", T_NE },	      { "lt", T_LT },
-	{ "lessthan", T_LT },	    { "<", T_LT },		  { "le", T_LE },	      { "<=", T_LE },
-	{ "gt", T_GT },		    { "greaterthan", T_GT },	  { ">", T_GT },	      { "ge", T_GE },
-	{ ">=", T_GE },		    { "sameas", T_SAMEAS },	  { "lower", T_LOWER },	      { "upper", T_UPPER },
+	{ "defined", T_DEFINED },
+	{ "undefined", T_UNDEFINED },
+	{ "none", T_NONE },
+	{ "string", T_STRING },
+	{ "mapping", T_MAPPING },
+	{ "iterable", T_ITERABLE },
+	{ "sequence", T_SEQUENCE },
+	{ "boolean", T_BOOLEAN },
+	{ "true", T_TRUE },
+	{ "false", T_FALSE },
+	{ "number", T_NUMBER },
+	{ "integer", T_INTEGER },
+	{ "float", T_FLOAT },
+	{ "callable", T_CALLABLE },
+	{ "odd", T_ODD },
+	{ "even", T_EVEN },
+	{ "divisibleby", T_DIVISIBLE },
+	{ "in", T_IN },
+	{ "eq", T_EQ },
+	{ "equalto", T_EQ },
+	{ "==", T_EQ },
+	{ "ne", T_NE },
+	{ "!=", T_NE },
+	{ "lt", T_LT },
+	{ "lessthan", T_LT },
+	{ "<", T_LT },
+	{ "le", T_LE },
+	{ "<=", T_LE },
+	{ "gt", T_GT },
+	{ "greaterthan", T_GT },
+	{ ">", T_GT },
+	{ "ge", T_GE },
+	{ ">=", T_GE },
+	{ "sameas", T_SAMEAS },
+	{ "lower", T_LOWER },
+	{ "upper", T_UPPER },
 	{ "escaped", T_ESCAPED },
 };
 
@@ -70,7 +122,8 @@ static int test_case(bool *out, struct jinja *j, struct jv v, enum jcase how)
 	*out = false;
 	if (v.type != JV_STR)
 		return 0;
-	if (jinja_case(&same, j, v, how) || jinja_case(&other, j, v, how == JC_LOWER ? JC_UPPER : JC_LOWER))
+	if (jinja_case(&same, j, v, how) ||
+	    jinja_case(&other, j, v, how == JC_LOWER ? JC_UPPER : JC_LOWER))
 		return -1;
 	*out = str_eq(same.s, v.s) && !str_eq(other.s, v.s);
 	return 0;
@@ -95,10 +148,12 @@ static int test_one(bool *out, struct jinja *j, enum test_kind kind, struct jv v
 		*out = v.type == JV_DICT;
 		return 0;
 	case T_ITERABLE:
-		*out = v.type == JV_STR || v.type == JV_LIST || v.type == JV_DICT || v.type == JV_UNDEF || v.type == JV_LOOP;
+		*out = v.type == JV_STR || v.type == JV_LIST || v.type == JV_DICT ||
+		       v.type == JV_UNDEF || v.type == JV_LOOP;
 		return 0;
 	case T_SEQUENCE:
-		*out = v.type == JV_STR || v.type == JV_LIST || v.type == JV_DICT || v.type == JV_UNDEF;
+		*out = v.type == JV_STR || v.type == JV_LIST || v.type == JV_DICT ||
+		       v.type == JV_UNDEF;
 		return 0;
 	case T_BOOLEAN:
 		*out = v.type == JV_BOOL;
@@ -124,7 +179,8 @@ static int test_one(bool *out, struct jinja *j, enum test_kind kind, struct jv v
 	case T_ODD:
 	case T_EVEN:
 		if (v.type != JV_INT)
-			return jinja_fail(j, "odd and even need an integer, not '%s'", jv_type_name(v));
+			return jinja_fail(j, "odd and even need an integer, not '%s'",
+					  jv_type_name(v));
 		*out = (v.i % 2 != 0) == (kind == T_ODD);
 		return 0;
 	case T_LOWER:
@@ -146,17 +202,19 @@ int jinja_test(bool *out, struct jinja *j, struct str name, struct jv v, const s
 		if (k < T_DIVISIBLE || k > T_SAMEAS)
 			return test_one(out, j, k, v);
 		if (args->n != 1)
-			return jinja_fail(j, "the test '" STR_FMT "' needs one argument", STR_ARG(name));
+			return jinja_fail(j, "the test '" STR_FMT "' needs one argument",
+					  STR_ARG(name));
 		return test_two(out, j, k, v, args->v[0]);
 	}
 	return jinja_fail(j, "unknown test '" STR_FMT "'", STR_ARG(name));
 }
 
-/* ---- methods of strings ------------------------------------------------------------------------- */
+/* ---- methods of strings -------------------------------------------------------------------- */
 
 typedef int method_fn(struct jv *out, struct jinja *j, struct jv self, const struct jargs *a);
 
-static int strip_by(struct jv *out, struct jinja *j, struct jv s, const struct jargs *a, bool left, bool right)
+static int strip_by(struct jv *out, struct jinja *j, struct jv s, const struct jargs *a, bool left,
+		    bool right)
 {
 	struct jv chars = jv_none(), *given = jinja_arg(a, 0, "chars");
 
@@ -267,7 +325,8 @@ static int s_capitalize(struct jv *out, struct jinja *j, struct jv s, const stru
 
 static int s_join(struct jv *out, struct jinja *j, struct jv s, const struct jargs *a)
 {
-	return a->n == 1 ? jinja_join(out, j, a->v[0], s, NULL) : jinja_fail(j, "join() takes one argument");
+	return a->n == 1 ? jinja_join(out, j, a->v[0], s, NULL)
+			 : jinja_fail(j, "join() takes one argument");
 }
 
 /* Number of characters before the first place of the argument, or -1. */
@@ -356,12 +415,14 @@ static int s_format(struct jv *out, struct jinja *j, struct jv s, const struct j
 		for (size_t k = 0; !v && name.n && k < a->n_kw; k++)
 			v = str_eq(a->kw[k].name, name) ? &a->kw[k].v : NULL;
 		if (!v)
-			return jinja_fail(j, "format() has no argument for '{" STR_FMT "}'", STR_ARG(name));
+			return jinja_fail(j, "format() has no argument for '{" STR_FMT "}'",
+					  STR_ARG(name));
 		part = *v;
 		if (spec.n) {
 			struct jv f = jv_str(STR("%"), false);
 
-			if (jinja_arith(&f, j, JO_ADD, f, jv_str(spec, false)) || jinja_printf(&part, j, f, v, 1))
+			if (jinja_arith(&f, j, JO_ADD, f, jv_str(spec, false)) ||
+			    jinja_printf(&part, j, f, v, 1))
 				return -1;
 		}
 		if (jinja_out_text(j, part))
@@ -369,10 +430,13 @@ static int s_format(struct jv *out, struct jinja *j, struct jv s, const struct j
 		i = end;
 		from = end + 1;
 	}
-	return jv_sub(&part, j, s, from, s.s.n) || jinja_out_str(j, part) || jinja_captured(out, j, m) ? -1 : 0;
+	return jv_sub(&part, j, s, from, s.s.n) || jinja_out_str(j, part) ||
+			       jinja_captured(out, j, m)
+		       ? -1
+		       : 0;
 }
 
-/* ---- methods of dicts and lists ----------------------------------------------------------------- */
+/* ---- methods of dicts and lists ------------------------------------------------------------ */
 
 static int d_view(struct jv *out, struct jinja *j, struct jv d, bool keys, bool values)
 {
@@ -436,7 +500,8 @@ static int d_update(struct jv *out, struct jinja *j, struct jv d, const struct j
 	*out = jv_none();
 	for (size_t i = 0; i < a->n; i++) {
 		if (a->v[i].type != JV_DICT)
-			return jinja_fail(j, "update() needs a mapping, not '%s'", jv_type_name(a->v[i]));
+			return jinja_fail(j, "update() needs a mapping, not '%s'",
+					  jv_type_name(a->v[i]));
 		for (size_t k = 0; k < a->v[i].dict->n; k++)
 			if (jv_set(j, d, a->v[i].dict->v[k].key, a->v[i].dict->v[k].value))
 				return -1;
@@ -504,7 +569,8 @@ static int l_extend(struct jv *out, struct jinja *j, struct jv l, const struct j
 }
 
 /* Where pop() and insert() mean; n is one past the last place allowed. */
-static int place(size_t *out, struct jinja *j, const struct jargs *a, int64_t none, size_t len, size_t n)
+static int place(size_t *out, struct jinja *j, const struct jargs *a, int64_t none, size_t len,
+		 size_t n)
 {
 	int64_t i = none;
 
@@ -583,21 +649,36 @@ static const struct {
 	const char *name;
 	method_fn *fn;
 } methods[] = {
-	{ JV_STR, "strip", s_strip },		{ JV_STR, "lstrip", s_lstrip },
-	{ JV_STR, "rstrip", s_rstrip },		{ JV_STR, "split", s_split },
-	{ JV_STR, "rsplit", s_rsplit },		{ JV_STR, "startswith", s_startswith },
-	{ JV_STR, "endswith", s_endswith },	{ JV_STR, "replace", s_replace },
-	{ JV_STR, "upper", s_upper },		{ JV_STR, "lower", s_lower },
-	{ JV_STR, "title", s_title },		{ JV_STR, "capitalize", s_capitalize },
-	{ JV_STR, "format", s_format },		{ JV_STR, "join", s_join },
-	{ JV_STR, "find", s_find },		{ JV_STR, "count", s_count },
-	{ JV_STR, "splitlines", s_splitlines }, { JV_STR, "isdigit", s_isdigit },
-	{ JV_DICT, "items", d_items },		{ JV_DICT, "keys", d_keys },
-	{ JV_DICT, "values", d_values },	{ JV_DICT, "get", d_get },
-	{ JV_DICT, "update", d_update },	{ JV_DICT, "pop", d_pop },
-	{ JV_DICT, "copy", d_copy },		{ JV_LIST, "append", l_append },
-	{ JV_LIST, "extend", l_extend },	{ JV_LIST, "pop", l_pop },
-	{ JV_LIST, "insert", l_insert },	{ JV_LIST, "index", l_index },
+	{ JV_STR, "strip", s_strip },
+	{ JV_STR, "lstrip", s_lstrip },
+	{ JV_STR, "rstrip", s_rstrip },
+	{ JV_STR, "split", s_split },
+	{ JV_STR, "rsplit", s_rsplit },
+	{ JV_STR, "startswith", s_startswith },
+	{ JV_STR, "endswith", s_endswith },
+	{ JV_STR, "replace", s_replace },
+	{ JV_STR, "upper", s_upper },
+	{ JV_STR, "lower", s_lower },
+	{ JV_STR, "title", s_title },
+	{ JV_STR, "capitalize", s_capitalize },
+	{ JV_STR, "format", s_format },
+	{ JV_STR, "join", s_join },
+	{ JV_STR, "find", s_find },
+	{ JV_STR, "count", s_count },
+	{ JV_STR, "splitlines", s_splitlines },
+	{ JV_STR, "isdigit", s_isdigit },
+	{ JV_DICT, "items", d_items },
+	{ JV_DICT, "keys", d_keys },
+	{ JV_DICT, "values", d_values },
+	{ JV_DICT, "get", d_get },
+	{ JV_DICT, "update", d_update },
+	{ JV_DICT, "pop", d_pop },
+	{ JV_DICT, "copy", d_copy },
+	{ JV_LIST, "append", l_append },
+	{ JV_LIST, "extend", l_extend },
+	{ JV_LIST, "pop", l_pop },
+	{ JV_LIST, "insert", l_insert },
+	{ JV_LIST, "index", l_index },
 	{ JV_LIST, "count", l_count },
 };
 
@@ -614,16 +695,18 @@ bool jinja_has_method(struct jv v, struct str name)
 	return find_method(v.type, name) != NULL;
 }
 
-int jinja_method(struct jv *out, struct jinja *j, struct jv self, struct str name, const struct jargs *args)
+int jinja_method(struct jv *out, struct jinja *j, struct jv self, struct str name,
+		 const struct jargs *args)
 {
 	method_fn *fn = find_method(self.type, name);
 
 	if (!fn)
-		return jinja_fail(j, "'%s' has no method '" STR_FMT "'", jv_type_name(self), STR_ARG(name));
+		return jinja_fail(j, "'%s' has no method '" STR_FMT "'", jv_type_name(self),
+				  STR_ARG(name));
 	return fn(out, j, self, args);
 }
 
-/* ---- global functions --------------------------------------------------------------------------- */
+/* ---- global functions ---------------------------------------------------------------------- */
 
 static int g_range(struct jv *out, struct jinja *j, const struct jargs *a)
 {
@@ -703,8 +786,10 @@ static int g_strftime_now(struct jv *out, struct jinja *j, const struct jargs *a
 static const struct {
 	const char *name;
 	int (*fn)(struct jv *, struct jinja *, const struct jargs *);
-} globals[] = { { "range", g_range },	       { "dict", g_dict },
-		{ "namespace", g_namespace },  { "raise_exception", g_raise },
+} globals[] = { { "range", g_range },
+		{ "dict", g_dict },
+		{ "namespace", g_namespace },
+		{ "raise_exception", g_raise },
 		{ "strftime_now", g_strftime_now } };
 
 bool jinja_is_global(struct str name)

@@ -8,8 +8,10 @@ static int bad_types(struct jinja *j, enum jop op, struct jv a, struct jv b)
 	static const char *const names[] = { "+", "-", "*", "/", "//", "%", "**", "~" };
 
 	if (a.type == JV_UNDEF || b.type == JV_UNDEF)
-		return jinja_fail(j, "'" STR_FMT "' is undefined", STR_ARG(a.type == JV_UNDEF ? a.s : b.s));
-	return jinja_fail(j, "'%s' and '%s' cannot be joined by %s", jv_type_name(a), jv_type_name(b), names[op]);
+		return jinja_fail(j, "'" STR_FMT "' is undefined",
+				  STR_ARG(a.type == JV_UNDEF ? a.s : b.s));
+	return jinja_fail(j, "'%s' and '%s' cannot be joined by %s", jv_type_name(a),
+			  jv_type_name(b), names[op]);
 }
 
 static int int_pow(int64_t *out, int64_t base, int64_t exp)
@@ -159,14 +161,16 @@ static int join_lists(struct jv *out, struct jinja *j, struct jlist *a, struct j
 
 int jinja_arith(struct jv *out, struct jinja *j, enum jop op, struct jv a, struct jv b)
 {
-	bool a_seq = a.type == JV_STR || a.type == JV_LIST, b_seq = b.type == JV_STR || b.type == JV_LIST;
+	bool a_seq = a.type == JV_STR || a.type == JV_LIST,
+	     b_seq = b.type == JV_STR || b.type == JV_LIST;
 
 	if (op == JO_CONCAT)
 		return concat(out, j, a, b);
 	if (jv_is_num(a) && jv_is_num(b)) {
 		if (a.type == JV_FLOAT || b.type == JV_FLOAT)
 			return float_arith(out, j, op, jv_num(a), jv_num(b));
-		return int_arith(out, j, op, a.type == JV_INT ? a.i : a.b, b.type == JV_INT ? b.i : b.b);
+		return int_arith(out, j, op, a.type == JV_INT ? a.i : a.b,
+				 b.type == JV_INT ? b.i : b.b);
 	}
 	if (op == JO_ADD && a.type == JV_STR && b.type == JV_STR)
 		return concat(out, j, a, b);
@@ -184,10 +188,11 @@ int jinja_arith(struct jv *out, struct jinja *j, enum jop op, struct jv a, struc
 	return bad_types(j, op, a, b);
 }
 
-/* ---- slices ------------------------------------------------------------------------------------ */
+/* ---- slices -------------------------------------------------------------------------------- */
 
 /* One bound of a slice, moved into [lo, hi]; `none` where it is left out. */
-static int bound(int64_t *out, struct jinja *j, struct jv v, int64_t n, int64_t none, int64_t lo, int64_t hi)
+static int bound(int64_t *out, struct jinja *j, struct jv v, int64_t n, int64_t none, int64_t lo,
+		 int64_t hi)
 {
 	if (v.type == JV_NONE) {
 		*out = none;
@@ -219,8 +224,10 @@ int jinja_slice(struct jv *out, struct jinja *j, struct jv v, const struct jv pa
 	struct jmark m;
 
 	if (v.type != JV_STR && v.type != JV_LIST)
-		return v.type == JV_UNDEF ? jinja_fail(j, "'" STR_FMT "' is undefined", STR_ARG(v.s))
-					  : jinja_fail(j, "a value of type '%s' has no slices", jv_type_name(v));
+		return v.type == JV_UNDEF
+			       ? jinja_fail(j, "'" STR_FMT "' is undefined", STR_ARG(v.s))
+			       : jinja_fail(j, "a value of type '%s' has no slices",
+					    jv_type_name(v));
 	if (jv_len(&n, j, v))
 		return -1;
 	if (part[2].type != JV_NONE) {
@@ -228,13 +235,17 @@ int jinja_slice(struct jv *out, struct jinja *j, struct jv v, const struct jv pa
 			return jinja_fail(j, "a slice's step must be an integer other than 0");
 		step = part[2].i;
 	}
-	if (bound(&from, j, part[0], n, step > 0 ? 0 : n - 1, step > 0 ? 0 : -1, step > 0 ? n : n - 1) ||
+	if (bound(&from, j, part[0], n, step > 0 ? 0 : n - 1, step > 0 ? 0 : -1,
+		  step > 0 ? n : n - 1) ||
 	    bound(&to, j, part[1], n, step > 0 ? n : -1, step > 0 ? 0 : -1, step > 0 ? n : n - 1))
 		return -1;
 	if (v.type == JV_STR && step == 1) {
 		size_t a = char_at(v.s, from);
 
-		return jinja_step(j, v.s.n / 16) || jv_sub(out, j, v, a, to > from ? char_at(v.s, to) : a) ? -1 : 0;
+		return jinja_step(j, v.s.n / 16) ||
+				       jv_sub(out, j, v, a, to > from ? char_at(v.s, to) : a)
+			       ? -1
+			       : 0;
 	}
 	if (jv_items(&items, j, v) || jv_list(out, j, 0))
 		return -1;
@@ -257,7 +268,7 @@ int jinja_slice(struct jv *out, struct jinja *j, struct jv v, const struct jv pa
 	return jinja_captured(out, j, m);
 }
 
-/* ---- printf ------------------------------------------------------------------------------------ */
+/* ---- printf -------------------------------------------------------------------------------- */
 
 /* One conversion at f.s.p[*i] (behind '%'). */
 static int conversion(struct jinja *j, struct jv f, size_t *i, const struct jv *v)
@@ -268,12 +279,14 @@ static int conversion(struct jinja *j, struct jv f, size_t *i, const struct jv *
 	struct jv s;
 	char c;
 
-	while (*i < f.s.n && *i - from < 16 && (memchr(flags, f.s.p[*i], 5) || (f.s.p[*i] >= '0' && f.s.p[*i] <= '9') ||
-						f.s.p[*i] == '.'))
+	while (*i < f.s.n && *i - from < 16 &&
+	       (memchr(flags, f.s.p[*i], 5) || (f.s.p[*i] >= '0' && f.s.p[*i] <= '9') ||
+		f.s.p[*i] == '.'))
 		spec[n++] = f.s.p[(*i)++];
 	spec[n] = 0;
 	for (const char *p = spec; *p; p++) /* no width of four digits */
-		if (p[0] >= '0' && p[0] <= '9' && p[1] >= '0' && p[1] <= '9' && p[2] >= '0' && p[2] <= '9')
+		if (p[0] >= '0' && p[0] <= '9' && p[1] >= '0' && p[1] <= '9' && p[2] >= '0' &&
+		    p[2] <= '9')
 			return jinja_fail(j, "a width over 99 in '%s'", spec);
 	c = *i < f.s.n ? f.s.p[(*i)++] : (char)0;
 	if (c == 's' || c == 'r')
@@ -285,7 +298,9 @@ static int conversion(struct jinja *j, struct jv f, size_t *i, const struct jv *
 	if (memchr("dixX", c, 4)) {
 		if (v->type == JV_FLOAT && !(fabs(v->f) < 9e18))
 			return jinja_fail(j, "%%%c: out of range", c);
-		int64_t whole = v->type == JV_FLOAT ? (int64_t)v->f : v->type == JV_INT ? v->i : v->b;
+		int64_t whole = v->type == JV_FLOAT ? (int64_t)v->f
+				: v->type == JV_INT ? v->i
+						    : v->b;
 
 		snprintf(spec + n, sizeof spec - n, "ll%c", c);
 #pragma GCC diagnostic push
@@ -319,12 +334,16 @@ int jinja_printf(struct jv *out, struct jinja *j, struct jv f, const struct jv *
 			continue;
 		}
 		if (used == n)
-			return jinja_fail(j, "not enough arguments for '" STR_FMT "'", STR_ARG(f.s));
+			return jinja_fail(j, "not enough arguments for '" STR_FMT "'",
+					  STR_ARG(f.s));
 		if (conversion(j, f, &i, &v[used++]))
 			return -1;
 		from = i;
 	}
 	if (used < n)
 		return jinja_fail(j, "too many arguments for '" STR_FMT "'", STR_ARG(f.s));
-	return jv_sub(&part, j, f, from, f.s.n) || jinja_out_str(j, part) || jinja_captured(out, j, m) ? -1 : 0;
+	return jv_sub(&part, j, f, from, f.s.n) || jinja_out_str(j, part) ||
+			       jinja_captured(out, j, m)
+		       ? -1
+		       : 0;
 }

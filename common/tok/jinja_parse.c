@@ -29,7 +29,8 @@ static int fail(const struct parser *p, const char *wanted)
 	const struct jtok *t = p->at;
 
 	if (t->kind <= JT_TAG_END)
-		return err_set(p->e, ERR_USAGE, "line %u: expected %s, found %s", t->line, wanted, names[t->kind]);
+		return err_set(p->e, ERR_USAGE, "line %u: expected %s, found %s", t->line, wanted,
+			       names[t->kind]);
 	return err_set(p->e, ERR_USAGE, "line %u: expected %s, found '%.*s'", t->line, wanted,
 		       t->s.n > 60 ? 60 : (int)t->s.n, t->s.p);
 }
@@ -132,10 +133,11 @@ static int name_node(struct jn **out, struct parser *p, struct str name)
 
 static int deeper(struct parser *p)
 {
-	return ++p->nest > JINJA_MAX_NEST ? fail_at(p, p->at->line, "nested too deeply", STR("")) : 0;
+	return ++p->nest > JINJA_MAX_NEST ? fail_at(p, p->at->line, "nested too deeply", STR(""))
+					  : 0;
 }
 
-/* ---- expressions ------------------------------------------------------------------------------- */
+/* ---- expressions --------------------------------------------------------------------------- */
 
 static int binary(struct jn **left, struct parser *p, enum jn_type type, enum jop op,
 		  int (*right)(struct jn **, struct parser *))
@@ -273,8 +275,9 @@ static int parse_primary(struct jn **out, struct parser *p)
 		const char *word;
 		enum jv_type type;
 		bool b;
-	} words[] = { { "true", JV_BOOL, true },   { "True", JV_BOOL, true },  { "false", JV_BOOL, false },
-		      { "False", JV_BOOL, false }, { "none", JV_NONE, false }, { "None", JV_NONE, false } };
+	} words[] = { { "true", JV_BOOL, true },   { "True", JV_BOOL, true },
+		      { "false", JV_BOOL, false }, { "False", JV_BOOL, false },
+		      { "none", JV_NONE, false },  { "None", JV_NONE, false } };
 
 	if (p->at->kind == JT_STRING)
 		return string(out, p);
@@ -285,7 +288,8 @@ static int parse_primary(struct jn **out, struct parser *p)
 			if (is_name(p, words[i].word)) {
 				if (node(out, p, JN_CONST))
 					return -1;
-				(*out)->value = words[i].type == JV_BOOL ? jv_bool(words[i].b) : jv_none();
+				(*out)->value =
+					words[i].type == JV_BOOL ? jv_bool(words[i].b) : jv_none();
 				p->at++;
 				return 0;
 			}
@@ -428,7 +432,7 @@ static int test(struct jn **n, struct parser *p)
 		if (arg && (parse_primary(&t->args, p) || parse_postfix(&t->args, p)))
 			return -1;
 	}
-	if (not) {
+	if (not ) {
 		if (node(n, p, JN_NOT))
 			return -1;
 		(*n)->a = t;
@@ -533,7 +537,8 @@ static bool comparison(enum jop *op, unsigned *words, const struct parser *p)
 	static const struct {
 		const char *word;
 		enum jop op;
-	} ops[] = { { "==", JO_EQ }, { "!=", JO_NE }, { "<", JO_LT }, { "<=", JO_LE }, { ">", JO_GT }, { ">=", JO_GE } };
+	} ops[] = { { "==", JO_EQ }, { "!=", JO_NE }, { "<", JO_LT },
+		    { "<=", JO_LE }, { ">", JO_GT },  { ">=", JO_GE } };
 
 	*words = 1;
 	for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
@@ -661,7 +666,7 @@ static int parse_tuple(struct jn **out, struct parser *p, int (*one)(struct jn *
 	return 0;
 }
 
-/* ---- statements -------------------------------------------------------------------------------- */
+/* ---- statements ---------------------------------------------------------------------------- */
 
 /* What is assigned to: a, or a, b, or (a, b) as one; of `set` also ns.a. */
 static int targets(struct jn **tail, struct parser *p, bool attr)
@@ -671,7 +676,8 @@ static int targets(struct jn **tail, struct parser *p, bool attr)
 		struct jn *dot;
 
 		if (skip_op(p, "(")) {
-			if (deeper(p) || node(tail, p, JN_LIST) || targets(&(*tail)->args, p, attr) || want_op(p, ")"))
+			if (deeper(p) || node(tail, p, JN_LIST) ||
+			    targets(&(*tail)->args, p, attr) || want_op(p, ")"))
 				return -1;
 			p->nest--;
 		} else if (want_name(&name, p) || name_node(tail, p, name)) {
@@ -689,7 +695,8 @@ static int targets(struct jn **tail, struct parser *p, bool attr)
 
 static int parse_for(struct jn *n, struct parser *p)
 {
-	static const char *const ends[] = { "else", "endfor", NULL }, *const end[] = { "endfor", NULL };
+	static const char *const ends[] = { "else", "endfor", NULL }, *const end[] = { "endfor",
+										       NULL };
 
 	n->type = JN_FOR;
 	if (targets(&n->args, p, false))
@@ -714,7 +721,9 @@ static int parse_for(struct jn *n, struct parser *p)
 /* Branches hang on `other`; the last one may have no condition. */
 static int parse_if(struct jn *n, struct parser *p)
 {
-	static const char *const ends[] = { "elif", "else", "endif", NULL }, *const end[] = { "endif", NULL };
+	static const char *const ends[] = { "elif", "else", "endif", NULL }, *const end[] = {
+		"endif", NULL
+	};
 
 	n->type = JN_IF;
 	for (;;) {
@@ -795,7 +804,8 @@ static int parse_macro(struct jn *n, struct parser *p)
 	static const char *const end[] = { "endmacro", NULL };
 
 	n->type = JN_MACRO;
-	if (want_name(&n->s, p) || intern(&n->sym, p, n->s) || parameters(&n->args, p) || macro_body(n, p, end))
+	if (want_name(&n->s, p) || intern(&n->sym, p, n->s) || parameters(&n->args, p) ||
+	    macro_body(n, p, end))
 		return -1;
 	return 0;
 }
@@ -806,7 +816,8 @@ static int parse_call(struct jn *n, struct parser *p)
 
 	n->type = JN_CALL_BLOCK;
 	n->s = STR("caller");
-	if (intern(&n->sym, p, n->s) || (is_op(p, "(") && parameters(&n->args, p)) || parse_expr(&n->a, p))
+	if (intern(&n->sym, p, n->s) || (is_op(p, "(") && parameters(&n->args, p)) ||
+	    parse_expr(&n->a, p))
 		return -1;
 	if (n->a->type != JN_CALL)
 		return fail(p, "a call of a macro");
@@ -852,10 +863,14 @@ static int parse_statement(struct jn **out, struct parser *p)
 	static const struct {
 		const char *word;
 		int (*parse)(struct jn *, struct parser *);
-	} words[] = { { "for", parse_for },         { "if", parse_if },
-		      { "set", parse_set },         { "macro", parse_macro },
-		      { "call", parse_call },       { "filter", parse_filter_block },
-		      { "break", parse_break },     { "continue", parse_break },
+	} words[] = { { "for", parse_for },
+		      { "if", parse_if },
+		      { "set", parse_set },
+		      { "macro", parse_macro },
+		      { "call", parse_call },
+		      { "filter", parse_filter_block },
+		      { "break", parse_break },
+		      { "continue", parse_break },
 		      { "generation", parse_generation } };
 	struct str word;
 
@@ -871,7 +886,8 @@ static int parse_statement(struct jn **out, struct parser *p)
 	return fail_at(p, p->at[-1].line, "unknown tag ", word);
 }
 
-/* Text, {{ }} and tags up to one of the names in `ends` (p->at is then on it), or to the end when ends is NULL. */
+/* Text, {{ }} and tags up to one of the names in `ends` (p->at is then on it), or to the end when
+ * ends is NULL. */
 static int parse_body(struct jn **out, struct parser *p, const char *const *ends)
 {
 	const uint32_t line = p->at->line;
@@ -904,8 +920,11 @@ static int parse_body(struct jn **out, struct parser *p, const char *const *ends
 		default:
 			if (!ends)
 				return 0;
-			return err_set(p->e, ERR_USAGE, "line %u: the block has no {%% %s %%}", line,
-				       ends[1] && ends[2] ? ends[2] : ends[1] ? ends[1] : ends[0]);
+			return err_set(p->e, ERR_USAGE, "line %u: the block has no {%% %s %%}",
+				       line,
+				       ends[1] && ends[2] ? ends[2]
+				       : ends[1]          ? ends[1]
+							  : ends[0]);
 		}
 	}
 }

@@ -1,6 +1,7 @@
 /*
- * jinja_test: the template engine against renderings made by jinja2 (tests/fixtures/jinja_cases.py), the marks on text
- * that comes from variables, and the limits. With an argument: only the cases of that file ("-": standard input).
+ * jinja_test: the template engine against renderings made by jinja2
+ * (tests/fixtures/jinja_cases.py), the marks on text that comes from variables, and the limits.
+ * With an argument: only the cases of that file ("-": standard input).
  */
 #include "config.h"
 #include "os/os.h"
@@ -44,7 +45,8 @@ static void run_case(struct json_val c, bool quiet)
 	struct err e;
 
 	arena_reset(&mem);
-	if (json_str(&name, json_get(c, "name"), &mem, &e) || json_str(&template, json_get(c, "template"), &mem, &e) ||
+	if (json_str(&name, json_get(c, "name"), &mem, &e) ||
+	    json_str(&template, json_get(c, "template"), &mem, &e) ||
 	    (out.type != JSON_NONE && json_str(&wanted, out, &mem, &e))) {
 		OK(false, "%s", e.text);
 		return;
@@ -107,8 +109,8 @@ static const char *marks(const char *template, const char *vars)
 	if (tok_tmpl_render(&p, t, parse(vars), none, &mem, &e))
 		n += (size_t)snprintf(out, sizeof out, "%s", e.text);
 	for (size_t i = 0; i < p.n && n < sizeof out; i++)
-		n += (size_t)snprintf(out + n, sizeof out - n, "%s%c:" STR_FMT, i ? "|" : "", p.v[i].from_user ? 'U' : 'T',
-				      STR_ARG(p.v[i].text));
+		n += (size_t)snprintf(out + n, sizeof out - n, "%s%c:" STR_FMT, i ? "|" : "",
+				      p.v[i].from_user ? 'U' : 'T', STR_ARG(p.v[i].text));
 	tok_tmpl_close(t);
 	return out;
 }
@@ -121,11 +123,13 @@ static void test_marks(void)
 		{ "{{ x | upper }}{{ x | trim }}{{ x[1:] }}", "{\"x\":\"ab\"}", "U:ABabb" },
 		{ "{{ ('A' ~ x ~ 'B')[1:3] }}", "{\"x\":\"12\"}", "U:12" },
 		{ "{{ ('A' ~ x ~ 'B')[0:2] }}", "{\"x\":\"12\"}", "T:A|U:1" },
-		{ "{{ ('a,' ~ x).split(',') | join('-') }}", "{\"x\":\"b,c\"}", "T:a-|U:b|T:-|U:c" },
+		{ "{{ ('a,' ~ x).split(',') | join('-') }}", "{\"x\":\"b,c\"}",
+		  "T:a-|U:b|T:-|U:c" },
 		{ "{{ 'a-b' | replace('-', x) }}", "{\"x\":\"+\"}", "T:a|U:+|T:b" },
 		{ "{{ x | replace('-', '<s>') }}", "{\"x\":\"a-b\"}", "U:a|T:<s>|U:b" },
 		{ "{% set y %}[{{ x }}]{% endset %}{{ y }}", "{\"x\":\"u\"}", "T:[|U:u|T:]" },
-		{ "{% macro m(a) %}<{{ a }}>{% endmacro %}{{ m(x) }}", "{\"x\":\"u\"}", "T:<|U:u|T:>" },
+		{ "{% macro m(a) %}<{{ a }}>{% endmacro %}{{ m(x) }}", "{\"x\":\"u\"}",
+		  "T:<|U:u|T:>" },
 		{ "{{ x | tojson }}", "{\"x\":{\"<s>\":[\"</s>\"]}}", "U:{\"<s>\": [\"</s>\"]}" },
 		{ "{{ {'k': x} | tojson }}", "{\"x\":\"<s>\"}", "T:{\"k\": |U:\"<s>\"|T:}" },
 		{ "{{ '%s' | format(x) }}{{ [x] }}", "{\"x\":\"u\"}", "U:u|T:[|U:'u'|T:]" },
@@ -144,7 +148,9 @@ static void test_limits(void)
 {
 	static const char *const cases[][2] = {
 		{ "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "too deeply" },
-		{ "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", "more than 256 MiB" },
+		{ "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor "
+		  "%}",
+		  "more than 256 MiB" },
 		{ "{{ 'x' * 10000000000 }}", "too many steps" },
 		{ "{{ ('x' * 1000000) * 100000 }}", "grows over" },
 		{ "{% set l = [] %}{% set _ = l.append(l) %}{{ l }}", "too deeply" },
@@ -156,18 +162,23 @@ static void test_limits(void)
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		arena_reset(&mem);
-		if (!OK(!render(str_of(cases[i][0]), none, &e) && strstr(e.text, cases[i][1]), "limit: %s", cases[i][1]))
+		if (!OK(!render(str_of(cases[i][0]), none, &e) && strstr(e.text, cases[i][1]),
+			"limit: %s", cases[i][1]))
 			printf("# %s\n", e.text);
 		OK(e.code == ERR_INVALID_FIELD, "a fault of the record");
 	}
 	for (int k = 0; k < 2; k++) {
 		memset(deep, k ? '-' : '(', sizeof deep);
 		memcpy(deep, "{{ ", 3);
-		OK(!render((struct str){ deep, sizeof deep }, none, &e) && e.code == ERR_USAGE, "deep source: %s", e.text);
+		OK(!render((struct str){ deep, sizeof deep }, none, &e) && e.code == ERR_USAGE,
+		   "deep source: %s", e.text);
 	}
-	OK(!render(STR("{{ x"), none, &e) && strstr(e.text, "line 1"), "the line of a bad template: %s", e.text);
+	OK(!render(STR("{{ x"), none, &e) && strstr(e.text, "line 1"),
+	   "the line of a bad template: %s", e.text);
 	OK(!render(STR("\xff"), none, &e) && e.code == ERR_USAGE, "bad UTF-8: %s", e.text);
-	OK(render(STR("a\r\nb\r\n"), none, &e) && !strcmp(render(STR("a\r\nb\r\n"), none, &e), "a\nb"), "line ends");
+	OK(render(STR("a\r\nb\r\n"), none, &e) &&
+		   !strcmp(render(STR("a\r\nb\r\n"), none, &e), "a\nb"),
+	   "line ends");
 }
 
 int main(int argc, char **argv)
@@ -178,7 +189,8 @@ int main(int argc, char **argv)
 	if (argc > 1) {
 		golden(argv[1]);
 	} else {
-		snprintf(path, sizeof path, "%s/tests/fixtures/jinja_cases.ndjson", getenv("top_srcdir") ? getenv("top_srcdir") : ".");
+		snprintf(path, sizeof path, "%s/tests/fixtures/jinja_cases.ndjson",
+			 getenv("top_srcdir") ? getenv("top_srcdir") : ".");
 		golden(path);
 		test_marks();
 		test_limits();

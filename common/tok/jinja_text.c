@@ -24,7 +24,8 @@ int jinja_arg_i64(int64_t *out, struct jinja *j, const struct jargs *a, size_t i
 	return 0;
 }
 
-int jinja_arg_str(struct jv *out, struct jinja *j, const struct jargs *a, size_t i, const char *name)
+int jinja_arg_str(struct jv *out, struct jinja *j, const struct jargs *a, size_t i,
+		  const char *name)
 {
 	struct jv *v = jinja_arg(a, i, name);
 
@@ -49,7 +50,8 @@ static bool strips(const struct jv *chars, const char *p, unsigned len)
 	return false;
 }
 
-int jinja_strip(struct jv *out, struct jinja *j, struct jv s, const struct jv *chars, bool left, bool right)
+int jinja_strip(struct jv *out, struct jinja *j, struct jv s, const struct jv *chars, bool left,
+		bool right)
 {
 	const char *p = s.s.p;
 	size_t a = 0, b = s.s.n;
@@ -73,7 +75,8 @@ int jinja_strip(struct jv *out, struct jinja *j, struct jv s, const struct jv *c
 	return jv_sub(out, j, s, a, b);
 }
 
-int jinja_replace(struct jv *out, struct jinja *j, struct jv s, struct jv from, struct jv to, int64_t count)
+int jinja_replace(struct jv *out, struct jinja *j, struct jv s, struct jv from, struct jv to,
+		  int64_t count)
 {
 	struct jmark m = jinja_capture(j);
 	size_t at = 0, next;
@@ -84,8 +87,8 @@ int jinja_replace(struct jv *out, struct jinja *j, struct jv s, struct jv from, 
 		next = from.s.n ? str_find(s.s, from.s, at) : at + len;
 		if (from.s.n ? next >= s.s.n : next > s.s.n)
 			break;
-		if (jinja_step(j, 1 + (next - at) / 64) || jv_sub(&part, j, s, at, next) || jinja_out_str(j, part) ||
-		    jinja_out_str(j, to))
+		if (jinja_step(j, 1 + (next - at) / 64) || jv_sub(&part, j, s, at, next) ||
+		    jinja_out_str(j, part) || jinja_out_str(j, to))
 			return -1;
 		at = next + from.s.n;
 		if (!from.s.n) { /* an empty text is found before each character and at the end */
@@ -94,22 +97,26 @@ int jinja_replace(struct jv *out, struct jinja *j, struct jv s, struct jv from, 
 			utf8_get(s.s.p + at, s.s.p + s.s.n, &len);
 		}
 	}
-	return jv_sub(&part, j, s, at, s.s.n) || jinja_out_str(j, part) || jinja_captured(out, j, m) ? -1 : 0;
+	return jv_sub(&part, j, s, at, s.s.n) || jinja_out_str(j, part) || jinja_captured(out, j, m)
+		       ? -1
+		       : 0;
 }
 
 /*
- * The other case of a letter in ASCII, Latin-1, Greek and Cyrillic, where both have one length in UTF-8; other scripts
- * stay as they are.
+ * The other case of a letter in ASCII, Latin-1, Greek and Cyrillic, where both have one length in
+ * UTF-8; other scripts stay as they are.
  */
 static uint32_t change_case(uint32_t c, bool upper)
 {
 	static const struct {
 		uint32_t upper_first, upper_last, distance;
-	} ranges[] = { { 'A', 'Z', 32 },	{ 0xc0, 0xd6, 32 },   { 0xd8, 0xde, 32 }, { 0x391, 0x3a1, 32 },
-		       { 0x3a3, 0x3ab, 32 }, { 0x410, 0x42f, 32 }, { 0x400, 0x40f, 80 } };
+	} ranges[] = { { 'A', 'Z', 32 },     { 0xc0, 0xd6, 32 },   { 0xd8, 0xde, 32 },
+		       { 0x391, 0x3a1, 32 }, { 0x3a3, 0x3ab, 32 }, { 0x410, 0x42f, 32 },
+		       { 0x400, 0x40f, 80 } };
 
 	for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
-		uint32_t a = ranges[i].upper_first, b = ranges[i].upper_last, d = ranges[i].distance;
+		uint32_t a = ranges[i].upper_first, b = ranges[i].upper_last,
+			 d = ranges[i].distance;
 
 		if (!upper && c >= a && c <= b)
 			return c + d;
@@ -134,22 +141,26 @@ int jinja_case(struct jv *out, struct jinja *j, struct jv s, enum jcase how)
 		return -1;
 	for (size_t i = 0; i < s.s.n; i += len) {
 		uint32_t c = utf8_get(s.s.p + i, s.s.p + s.s.n, &len);
-		uint32_t d = c == UTF8_BAD ? c : change_case(c, how == JC_UPPER || (first && how >= JC_CAPITAL));
+		uint32_t d = c == UTF8_BAD ? c
+					   : change_case(c, how == JC_UPPER ||
+								    (first && how >= JC_CAPITAL));
 
 		if (d == c)
 			memcpy(p + i, s.s.p + i, len);
 		else
 			utf8_put(p + i, d);
-		first = how == JC_TITLE          ? !is_letter(c)
-			: how == JC_TITLE_FILTER ? jinja_is_space(c) || (c < 0x80 && c && strchr("-({[<", (int)c))
-						 : false;
+		first = how == JC_TITLE ? !is_letter(c)
+			: how == JC_TITLE_FILTER
+				? jinja_is_space(c) || (c < 0x80 && c && strchr("-({[<", (int)c))
+				: false;
 	}
 	*out = s;
 	out->s.p = p;
 	return jinja_step(j, s.s.n / 16);
 }
 
-int jinja_join(struct jv *out, struct jinja *j, struct jv items, struct jv sep, const struct jv *attr)
+int jinja_join(struct jv *out, struct jinja *j, struct jv items, struct jv sep,
+	       const struct jv *attr)
 {
 	struct jmark m = jinja_capture(j);
 	struct jv list, v;
@@ -160,7 +171,8 @@ int jinja_join(struct jv *out, struct jinja *j, struct jv items, struct jv sep, 
 		if (jinja_step(j, 1) || jv_load(j, &list.list->v[i]))
 			return -1;
 		v = list.list->v[i];
-		if ((attr && jinja_path(&v, j, v, *attr)) || (i && jinja_out_text(j, sep)) || jinja_out_text(j, v))
+		if ((attr && jinja_path(&v, j, v, *attr)) || (i && jinja_out_text(j, sep)) ||
+		    jinja_out_text(j, v))
 			return -1;
 	}
 	return jinja_captured(out, j, m);
@@ -177,7 +189,10 @@ static size_t line_end(struct str s, size_t i)
 		return 1;
 	if (s.n - i >= 2 && !memcmp(s.p + i, "\xc2\x85", 2))
 		return 2;
-	return s.n - i >= 3 && (!memcmp(s.p + i, "\xe2\x80\xa8", 3) || !memcmp(s.p + i, "\xe2\x80\xa9", 3)) ? 3 : 0;
+	return s.n - i >= 3 && (!memcmp(s.p + i, "\xe2\x80\xa8", 3) ||
+				!memcmp(s.p + i, "\xe2\x80\xa9", 3))
+		       ? 3
+		       : 0;
 }
 
 int jinja_lines(struct jv *out, struct jinja *j, struct jv s)
@@ -224,13 +239,16 @@ static int split_words(struct jv out, struct jinja *j, struct jv s, int64_t max)
 	unsigned len;
 
 	for (;; max--) {
-		for (; i < s.s.n && jinja_is_space(utf8_get(s.s.p + i, s.s.p + s.s.n, &len)); i += len)
+		for (; i < s.s.n && jinja_is_space(utf8_get(s.s.p + i, s.s.p + s.s.n, &len));
+		     i += len)
 			;
 		if (i == s.s.n)
 			return 0;
 		if (!max)
 			return push_sub(j, out, s, i, s.s.n);
-		for (from = i; i < s.s.n && !jinja_is_space(utf8_get(s.s.p + i, s.s.p + s.s.n, &len)); i += len)
+		for (from = i;
+		     i < s.s.n && !jinja_is_space(utf8_get(s.s.p + i, s.s.p + s.s.n, &len));
+		     i += len)
 			;
 		if (push_sub(j, out, s, from, i))
 			return -1;
@@ -247,7 +265,8 @@ static void reverse(struct jlist *l)
 	}
 }
 
-int jinja_split(struct jv *out, struct jinja *j, struct jv s, struct jv sep, int64_t max, bool from_right)
+int jinja_split(struct jv *out, struct jinja *j, struct jv s, struct jv sep, int64_t max,
+		bool from_right)
 {
 	size_t at = 0, end = s.s.n, next;
 
@@ -284,13 +303,16 @@ int jinja_path(struct jv *out, struct jinja *j, struct jv v, struct jv path)
 	if (path.type == JV_INT)
 		return jinja_item(out, j, v, path);
 	if (path.type != JV_STR)
-		return jinja_fail(j, "an attribute's name must be a string, not '%s'", jv_type_name(path));
+		return jinja_fail(j, "an attribute's name must be a string, not '%s'",
+				  jv_type_name(path));
 	for (;; at = dot + 1) {
 		struct str name;
 
 		dot = str_find(path.s, STR("."), at);
 		name = str_sub(path.s, at, dot);
-		if (jinja_item(out, j, *out, num_i64(&i, name, 0, INT64_MAX, NULL) ? jv_str(name, false) : jv_int(i)))
+		if (jinja_item(out, j, *out,
+			       num_i64(&i, name, 0, INT64_MAX, NULL) ? jv_str(name, false)
+								     : jv_int(i)))
 			return -1;
 		if (dot == path.s.n)
 			return 0;

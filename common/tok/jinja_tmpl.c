@@ -1,12 +1,13 @@
-/* jinja_tmpl: templates as the rest of the tree sees them: open, render, encode; the model's chat template. */
+/* jinja_tmpl: templates as the rest of the tree sees them: open, render, encode; the model's chat
+ * template. */
 #include "config.h"
 #include "tok/jinja_impl.h"
 #include "tok/tok_impl.h"
 
-/* ---- opening ----------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------------- */
 
-/* A copy with LF for each kind of line end, less one at the end of the text (jinja2's newline_sequence and
- * keep_trailing_newline). */
+/* A copy with LF for each kind of line end, less one at the end of the text (jinja2's
+ * newline_sequence and keep_trailing_newline). */
 static int copy_source(struct tok_tmpl *t, struct str s, struct err *e)
 {
 	char *p = arena_alloc(&t->mem, s.n + 1);
@@ -60,12 +61,14 @@ void tok_tmpl_close(struct tok_tmpl *t)
 	free(t);
 }
 
-/* ---- rendering --------------------------------------------------------------------------------- */
+/* ---- rendering ----------------------------------------------------------------------------- */
 
-static int render(struct tok_parts *out, const struct tok_tmpl *t, struct json_val vars, struct json_val more,
-		  struct json_val trusted, struct arena *a, struct err *e)
+static int render(struct tok_parts *out, const struct tok_tmpl *t, struct json_val vars,
+		  struct json_val more, struct json_val trusted, struct arena *a, struct err *e)
 {
-	struct jinja j = { .t = t, .a = a, .e = e, .trusted = trusted, .more = more, .vars = vars, .line = 1 };
+	struct jinja j = {
+		.t = t, .a = a, .e = e, .trusted = trusted, .more = more, .vars = vars, .line = 1
+	};
 	size_t from = 0;
 
 	j.globals = jinja_alloc(&j, t->n_syms, sizeof *j.globals);
@@ -82,12 +85,13 @@ static int render(struct tok_parts *out, const struct tok_tmpl *t, struct json_v
 	if (!out->v)
 		return -1;
 	for (size_t i = 0; i < out->n; from = j.out.runs[i++].end)
-		out->v[i] = (struct tok_part){ { j.out.p + from, j.out.runs[i].end - from }, j.out.runs[i].user };
+		out->v[i] = (struct tok_part){ { j.out.p + from, j.out.runs[i].end - from },
+					       j.out.runs[i].user };
 	return 0;
 }
 
-int tok_tmpl_render(struct tok_parts *out, const struct tok_tmpl *t, struct json_val vars, struct json_val more,
-		    struct arena *a, struct err *e)
+int tok_tmpl_render(struct tok_parts *out, const struct tok_tmpl *t, struct json_val vars,
+		    struct json_val more, struct arena *a, struct err *e)
 {
 	return render(out, t, vars, more, (struct json_val){ .type = JSON_NONE }, a, e);
 }
@@ -112,7 +116,8 @@ int tok_parts_text(struct str *out, const struct tok_parts *p, struct arena *a, 
 	return 0;
 }
 
-int tok_encode_parts(struct tok_ids *ids, struct tok_enc *x, const struct tok_parts *p, struct err *e)
+int tok_encode_parts(struct tok_ids *ids, struct tok_enc *x, const struct tok_parts *p,
+		     struct err *e)
 {
 	const struct tok *t = tok_enc_tok(x);
 	struct arena a;
@@ -128,12 +133,14 @@ int tok_encode_parts(struct tok_ids *ids, struct tok_enc *x, const struct tok_pa
 	arena_release(&a);
 	if (rc)
 		return -1;
-	if (tok_add_bos(t) && ids->n > first && ids->v[first] == tok_bos(t)) /* the template wrote one itself */
-		ids->n--, memmove(ids->v + first, ids->v + first + 1, (ids->n - first) * sizeof *ids->v);
+	if (tok_add_bos(t) && ids->n > first &&
+	    ids->v[first] == tok_bos(t)) /* the template wrote one itself */
+		ids->n--, memmove(ids->v + first, ids->v + first + 1,
+				  (ids->n - first) * sizeof *ids->v);
 	return 0;
 }
 
-/* ---- chat -------------------------------------------------------------------------------------- */
+/* ---- chat ---------------------------------------------------------------------------------- */
 
 int tok_chat_open(struct tok_tmpl **out, const struct gguf *g, struct err *e)
 {
@@ -157,9 +164,9 @@ static void put_token(struct json_w *w, const char *key, const struct tok *tok, 
 	json_w_str(w, tok_text(tok, id));
 }
 
-int tok_chat_render(struct tok_parts *out, const struct tok_tmpl *t, const struct tok *tok, struct json_val messages,
-		    struct json_val tools, struct json_val more, bool add_generation_prompt, struct arena *a,
-		    struct err *e)
+int tok_chat_render(struct tok_parts *out, const struct tok_tmpl *t, const struct tok *tok,
+		    struct json_val messages, struct json_val tools, struct json_val more,
+		    bool add_generation_prompt, struct arena *a, struct err *e)
 {
 	struct json_val vars, trusted;
 	struct buf b[2];

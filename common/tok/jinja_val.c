@@ -11,7 +11,8 @@ int jinja_fail(struct jinja *j, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	return err_set(j->e, ERR_INVALID_FIELD, "template " STR_FMT ", line %u: %s", STR_ARG(j->t->name), j->line, text);
+	return err_set(j->e, ERR_INVALID_FIELD, "template " STR_FMT ", line %u: %s",
+		       STR_ARG(j->t->name), j->line, text);
 }
 
 int jinja_step(struct jinja *j, uint64_t n)
@@ -22,7 +23,9 @@ int jinja_step(struct jinja *j, uint64_t n)
 
 static int deeper(struct jinja *j)
 {
-	return ++j->depth > JINJA_MAX_DEPTH ? jinja_fail(j, "nested too deeply (endless recursion?)") : 0;
+	return ++j->depth > JINJA_MAX_DEPTH
+		       ? jinja_fail(j, "nested too deeply (endless recursion?)")
+		       : 0;
 }
 
 void *jinja_alloc(struct jinja *j, size_t n, size_t size)
@@ -41,7 +44,7 @@ void *jinja_alloc(struct jinja *j, size_t n, size_t size)
 	return p;
 }
 
-/* ---- text under way ---------------------------------------------------------------------------- */
+/* ---- text under way ------------------------------------------------------------------------ */
 
 static int grow(void **p, size_t *cap, struct jinja *j, size_t n, size_t need, size_t size)
 {
@@ -133,14 +136,15 @@ int jinja_captured(struct jv *out, struct jinja *j, struct jmark m)
 			return -1;
 		r->n = n_runs;
 		for (size_t i = 0; i < n_runs; i++)
-			r->v[i] = (struct jrun){ o->runs[m.n_runs + i].end - m.n, o->runs[m.n_runs + i].user };
+			r->v[i] = (struct jrun){ o->runs[m.n_runs + i].end - m.n,
+						 o->runs[m.n_runs + i].user };
 		out->runs = r;
 	}
 	jinja_drop(j, m);
 	return 0;
 }
 
-/* ---- making values ----------------------------------------------------------------------------- */
+/* ---- making values ------------------------------------------------------------------------- */
 
 struct jv jv_none(void)
 {
@@ -260,7 +264,8 @@ static int number_from_json(struct jv *out, struct json_val v, bool user)
 		*out = jv_int(i);
 	} else {
 		*out = jv_float(num_json_f64(v.raw));
-		if (!memchr(v.raw.p, '.', v.raw.n) && !memchr(v.raw.p, 'e', v.raw.n) && !memchr(v.raw.p, 'E', v.raw.n))
+		if (!memchr(v.raw.p, '.', v.raw.n) && !memchr(v.raw.p, 'e', v.raw.n) &&
+		    !memchr(v.raw.p, 'E', v.raw.n))
 			out->s = v.raw;
 	}
 	out->user = user;
@@ -307,7 +312,8 @@ int jv_from_json(struct jv *out, struct jinja *j, struct json_val v, bool user)
 			struct json_val quoted = { { key.p - 1, key.n + 2 }, JSON_STRING };
 			struct jv k = jv_str(STR(""), user);
 
-			if (json_str(&k.s, quoted, j->a, j->e) || jv_set(j, *out, k, unread(x, user)))
+			if (json_str(&k.s, quoted, j->a, j->e) ||
+			    jv_set(j, *out, k, unread(x, user)))
 				return -1;
 		}
 		break;
@@ -348,12 +354,13 @@ int jv_sub(struct jv *out, struct jinja *j, struct jv s, size_t from, size_t to)
 		return -1;
 	r->n = b - a + 1;
 	for (size_t i = a; i <= b; i++)
-		r->v[i - a] = (struct jrun){ (s.runs->v[i].end < to ? s.runs->v[i].end : to) - from, s.runs->v[i].user };
+		r->v[i - a] = (struct jrun){ (s.runs->v[i].end < to ? s.runs->v[i].end : to) - from,
+					     s.runs->v[i].user };
 	out->runs = r;
 	return 0;
 }
 
-/* ---- asking values ----------------------------------------------------------------------------- */
+/* ---- asking values ------------------------------------------------------------------------- */
 
 bool jv_is_num(struct jv v)
 {
@@ -395,8 +402,10 @@ bool jv_true(struct jv v)
 
 const char *jv_type_name(struct jv v)
 {
-	static const char *const names[] = { "Undefined", "NoneType", "bool", "int", "float", "str", "list", "dict",
-					     "Namespace", "Macro", "function", "method", "LoopContext", "json" };
+	static const char *const names[] = { "Undefined",   "NoneType", "bool",     "int",
+					     "float",       "str",      "list",     "dict",
+					     "Namespace",   "Macro",    "function", "method",
+					     "LoopContext", "json" };
 
 	return v.type == JV_LIST && v.list->tuple ? "tuple" : names[v.type];
 }
@@ -434,7 +443,8 @@ int jv_eq(bool *out, struct jinja *j, struct jv a, struct jv b)
 		if (a.type != JV_FLOAT && b.type != JV_FLOAT)
 			*out = int_of(a) == int_of(b);
 		else
-			*out = a.s.n || b.s.n ? str_eq(a.s, b.s) : jv_num(a) <= jv_num(b) && jv_num(a) >= jv_num(b);
+			*out = a.s.n || b.s.n ? str_eq(a.s, b.s)
+					      : jv_num(a) <= jv_num(b) && jv_num(a) >= jv_num(b);
 	} else if (a.type == b.type) {
 		switch (a.type) {
 		case JV_STR:
@@ -481,7 +491,8 @@ int jv_cmp(int *out, struct jinja *j, struct jv a, struct jv b)
 		for (size_t i = 0; i < x->n && i < y->n; i++) {
 			int c;
 
-			if (jv_load(j, &x->v[i]) || jv_load(j, &y->v[i]) || jv_cmp(&c, j, x->v[i], y->v[i]))
+			if (jv_load(j, &x->v[i]) || jv_load(j, &y->v[i]) ||
+			    jv_cmp(&c, j, x->v[i], y->v[i]))
 				return -1;
 			if (c) {
 				*out = c;
@@ -489,7 +500,8 @@ int jv_cmp(int *out, struct jinja *j, struct jv a, struct jv b)
 			}
 		}
 	} else {
-		return jinja_fail(j, "'%s' and '%s' have no order", jv_type_name(a), jv_type_name(b));
+		return jinja_fail(j, "'%s' and '%s' have no order", jv_type_name(a),
+				  jv_type_name(b));
 	}
 	j->depth--;
 	return 0;
@@ -501,7 +513,8 @@ int jv_in(bool *out, struct jinja *j, struct jv item, struct jv in)
 	switch (in.type) {
 	case JV_STR:
 		if (item.type != JV_STR)
-			return jinja_fail(j, "'in <string>' needs a string, not %s", jv_type_name(item));
+			return jinja_fail(j, "'in <string>' needs a string, not %s",
+					  jv_type_name(item));
 		*out = !item.s.n || str_find(in.s, item.s, 0) < in.s.n;
 		return jinja_step(j, 1 + in.s.n / 64);
 	case JV_LIST:
@@ -515,7 +528,8 @@ int jv_in(bool *out, struct jinja *j, struct jv item, struct jv in)
 	case JV_UNDEF:
 		return 0;
 	default:
-		return jinja_fail(j, "a value of type '%s' holds nothing to look for with 'in'", jv_type_name(in));
+		return jinja_fail(j, "a value of type '%s' holds nothing to look for with 'in'",
+				  jv_type_name(in));
 	}
 }
 
@@ -574,12 +588,12 @@ int jv_len(int64_t *out, struct jinja *j, struct jv v)
 /* Characters for which Python's str.isspace() is true. */
 bool jinja_is_space(uint32_t cp)
 {
-	return cp == ' ' || (cp >= 9 && cp <= 13) || (cp >= 0x1c && cp <= 0x1f) || cp == 0x85 || cp == 0xa0 ||
-	       cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 || cp == 0x2029 || cp == 0x202f ||
-	       cp == 0x205f || cp == 0x3000;
+	return cp == ' ' || (cp >= 9 && cp <= 13) || (cp >= 0x1c && cp <= 0x1f) || cp == 0x85 ||
+	       cp == 0xa0 || cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 ||
+	       cp == 0x2029 || cp == 0x202f || cp == 0x205f || cp == 0x3000;
 }
 
-/* ---- as text ----------------------------------------------------------------------------------- */
+/* ---- as text ------------------------------------------------------------------------------- */
 
 /* repr() of a float: the shortest digits, with an exponent below 1e-4 and from 1e16 on. */
 static size_t put_float(char out[64], double f)
@@ -631,7 +645,8 @@ static size_t put_float(char out[64], double f)
 		memcpy(out + k, p + 1, (size_t)n - 1);
 		k += n - 1;
 	}
-	return (size_t)(k + snprintf(out + k, 16, "e%c%02d", point < 1 ? '-' : '+', abs(point - 1)));
+	return (size_t)(k +
+			snprintf(out + k, 16, "e%c%02d", point < 1 ? '-' : '+', abs(point - 1)));
 }
 
 static int out_z(struct jinja *j, const char *z, bool user)
@@ -647,12 +662,16 @@ static int out_number(struct jinja *j, struct jv v)
 		return out_z(j, v.b ? "True" : "False", v.user);
 	if (v.s.n)
 		return jinja_out(j, v.s, v.user);
-	return jinja_out(j, (struct str){ t, v.type == JV_INT ? num_put_i64(t, v.i) : put_float(t, v.f) }, v.user);
+	return jinja_out(
+		j, (struct str){ t, v.type == JV_INT ? num_put_i64(t, v.i) : put_float(t, v.f) },
+		v.user);
 }
 
 /* A string with some bytes replaced by escapes: the text between them keeps its marks. */
-static int out_escaped(struct jinja *j, struct jv s, size_t (*escape)(char out[16], const char *p, const char *end,
-								       unsigned *len, const void *arg), const void *arg)
+static int out_escaped(struct jinja *j, struct jv s,
+		       size_t (*escape)(char out[16], const char *p, const char *end, unsigned *len,
+					const void *arg),
+		       const void *arg)
 {
 	size_t from = 0, n;
 	unsigned len = 1;
@@ -664,7 +683,8 @@ static int out_escaped(struct jinja *j, struct jv s, size_t (*escape)(char out[1
 		n = escape(t, s.s.p + i, s.s.p + s.s.n, &len, arg);
 		if (!n)
 			continue;
-		if (jv_sub(&part, j, s, from, i) || jinja_out_str(j, part) || jv_sub(&part, j, s, i, i + len) ||
+		if (jv_sub(&part, j, s, from, i) || jinja_out_str(j, part) ||
+		    jv_sub(&part, j, s, i, i + len) ||
 		    jinja_out(j, (struct str){ t, n }, part.user))
 			return -1;
 		from = i + len;
@@ -672,7 +692,8 @@ static int out_escaped(struct jinja *j, struct jv s, size_t (*escape)(char out[1
 	return jv_sub(&part, j, s, from, s.s.n) || jinja_out_str(j, part) ? -1 : 0;
 }
 
-static size_t escape_repr(char out[16], const char *p, const char *end, unsigned *len, const void *arg)
+static size_t escape_repr(char out[16], const char *p, const char *end, unsigned *len,
+			  const void *arg)
 {
 	unsigned char c = (unsigned char)*p;
 
@@ -694,7 +715,8 @@ static int out_repr_list(struct jinja *j, struct jv v)
 	if (out_z(j, tuple ? "(" : "[", v.user))
 		return -1;
 	for (size_t i = 0; i < v.list->n; i++)
-		if ((i && out_z(j, ", ", v.user)) || jv_load(j, &v.list->v[i]) || out_repr(j, v.list->v[i]))
+		if ((i && out_z(j, ", ", v.user)) || jv_load(j, &v.list->v[i]) ||
+		    out_repr(j, v.list->v[i]))
 			return -1;
 	return out_z(j, tuple ? v.list->n == 1 ? ",)" : ")" : "]", v.user);
 }
@@ -706,8 +728,8 @@ static int out_repr_dict(struct jinja *j, struct jv v)
 	for (size_t i = 0; i < v.dict->n; i++) {
 		struct jpair *p = &v.dict->v[i];
 
-		if ((i && out_z(j, ", ", v.user)) || out_repr(j, p->key) || out_z(j, ": ", v.user) ||
-		    jv_load(j, &p->value) || out_repr(j, p->value))
+		if ((i && out_z(j, ", ", v.user)) || out_repr(j, p->key) ||
+		    out_z(j, ": ", v.user) || jv_load(j, &p->value) || out_repr(j, p->value))
 			return -1;
 	}
 	return out_z(j, "}", v.user);
@@ -725,7 +747,10 @@ static int out_repr(struct jinja *j, struct jv v)
 	case JV_STR:
 		if (memchr(v.s.p, '\'', v.s.n) && !memchr(v.s.p, '"', v.s.n))
 			quote[0] = '"';
-		r = out_z(j, quote, v.user) || out_escaped(j, v, escape_repr, quote) || out_z(j, quote, v.user) ? -1 : 0;
+		r = out_z(j, quote, v.user) || out_escaped(j, v, escape_repr, quote) ||
+				    out_z(j, quote, v.user)
+			    ? -1
+			    : 0;
 		break;
 	case JV_LIST:
 		r = out_repr_list(j, v);
@@ -776,9 +801,10 @@ int jv_text(struct jv *out, struct jinja *j, struct jv v)
 	return jinja_out_text(j, v) ? -1 : jinja_captured(out, j, m);
 }
 
-/* ---- as JSON, spelled as Python's json.dumps does ----------------------------------------------- */
+/* ---- as JSON, spelled as Python's json.dumps does ------------------------------------------ */
 
-static size_t escape_json(char out[16], const char *p, const char *end, unsigned *len, const void *arg)
+static size_t escape_json(char out[16], const char *p, const char *end, unsigned *len,
+			  const void *arg)
 {
 	unsigned char c = (unsigned char)*p;
 
@@ -805,7 +831,8 @@ static size_t escape_json(char out[16], const char *p, const char *end, unsigned
 		if (cp < 0x80)
 			return 0;
 		if (cp > 0xffff && cp != UTF8_BAD)
-			return (size_t)snprintf(out, 16, "\\u%04x\\u%04x", 0xd800 + ((cp - 0x10000) >> 10),
+			return (size_t)snprintf(out, 16, "\\u%04x\\u%04x",
+						0xd800 + ((cp - 0x10000) >> 10),
 						0xdc00 + ((cp - 0x10000) & 0x3ff));
 		return (size_t)snprintf(out, 16, "\\u%04x", cp & 0xffff);
 	}
@@ -814,7 +841,10 @@ static size_t escape_json(char out[16], const char *p, const char *end, unsigned
 
 static int json_text(struct jinja *j, struct jv s, const struct json_style *st)
 {
-	return out_z(j, "\"", s.user) || out_escaped(j, s, escape_json, st) || out_z(j, "\"", s.user) ? -1 : 0;
+	return out_z(j, "\"", s.user) || out_escaped(j, s, escape_json, st) ||
+			       out_z(j, "\"", s.user)
+		       ? -1
+		       : 0;
 }
 
 static int json_break(struct jinja *j, const struct json_style *st, int level, bool user)
@@ -838,7 +868,8 @@ static int json_key(struct jinja *j, struct jv k, const struct json_style *st)
 	return out_z(j, "\"", false) || jv_json(j, k, st, 0) || out_z(j, "\"", false) ? -1 : 0;
 }
 
-/* The members' order: *out [n] places, by key when sorted (insertion sort: objects are small, and steps are counted). */
+/* The members' order: *out [n] places, by key when sorted (insertion sort: objects are small, and
+ * steps are counted). */
 static int json_order(size_t **out, struct jinja *j, const struct jdict *d, bool sort)
 {
 	size_t *o = jinja_alloc(j, d->n, sizeof *o);
@@ -871,8 +902,8 @@ static int json_dict(struct jinja *j, struct jv v, const struct json_style *st, 
 		struct jpair *p = &v.dict->v[order[i]];
 
 		if ((i && jinja_out(j, st->item, v.user)) || json_break(j, st, level + 1, v.user) ||
-		    json_key(j, p->key, st) || jinja_out(j, st->key, v.user) || jv_load(j, &p->value) ||
-		    jv_json(j, p->value, st, level + 1))
+		    json_key(j, p->key, st) || jinja_out(j, st->key, v.user) ||
+		    jv_load(j, &p->value) || jv_json(j, p->value, st, level + 1))
 			return -1;
 	}
 	if (v.dict->n && json_break(j, st, level, v.user))
@@ -907,8 +938,9 @@ int jv_json(struct jinja *j, struct jv v, const struct json_style *st, int level
 		r = out_z(j, v.b ? "true" : "false", false);
 		break;
 	case JV_FLOAT:
-		r = isnan(v.f) ? out_z(j, "NaN", false)
-			       : isinf(v.f) && !v.s.n ? out_z(j, v.f < 0 ? "-Infinity" : "Infinity", false) : out_number(j, v);
+		r = isnan(v.f)             ? out_z(j, "NaN", false)
+		    : isinf(v.f) && !v.s.n ? out_z(j, v.f < 0 ? "-Infinity" : "Infinity", false)
+					   : out_number(j, v);
 		break;
 	case JV_INT:
 		r = out_number(j, v);

@@ -4,11 +4,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char vars[] =
-	"{\"messages\":[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\" h\\u00e9 \\n\"},"
-	"{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"x\"}]}],\"tools\":[{\"function\":{\"name\":\"f\"}}],"
-	"\"hits\":[{\"id\":1,\"score\":0.5,\"text\":\"t\",\"metadata\":{}}],\"n\":7,\"f\":1e30,\"a\":[3,1,2],\"s\":\"Hello\","
-	"\"d\":{\"b\":1},\"m\":[{\"k\":\"x\"}],\"e\":\"\",\"none\":null,\"t\":true,\"question\":\"q\"}";
+static const char vars[] = "{\"messages\":[{\"role\":\"system\",\"content\":\"S\"},{\"role\":"
+			   "\"user\",\"content\":\" h\\u00e9 \\n\"},"
+			   "{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"x\"}"
+			   "]}],\"tools\":[{\"function\":{\"name\":\"f\"}}],"
+			   "\"hits\":[{\"id\":1,\"score\":0.5,\"text\":\"t\",\"metadata\":{}}],"
+			   "\"n\":7,\"f\":1e30,\"a\":[3,1,2],\"s\":\"Hello\","
+			   "\"d\":{\"b\":1},\"m\":[{\"k\":\"x\"}],\"e\":\"\",\"none\":null,\"t\":"
+			   "true,\"question\":\"q\"}";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -23,8 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (tok_tmpl_open(&t, (struct str){ (const char *)data, size }, "fuzz", NULL))
 		return 0;
 	arena_init(&a, (size_t)64 << 20);
-	if (!tok_tmpl_render(&parts, t, v, none, &a, NULL) && !tok_parts_text(&text, &parts, &a, NULL) &&
-	    utf8_valid(text) < text.n)
+	if (!tok_tmpl_render(&parts, t, v, none, &a, NULL) &&
+	    !tok_parts_text(&text, &parts, &a, NULL) && utf8_valid(text) < text.n)
 		abort();
 	arena_release(&a);
 	tok_tmpl_close(t);
