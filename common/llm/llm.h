@@ -63,7 +63,7 @@ struct llm_opts {
 	unsigned threads;      /* 0: all processors */
 	unsigned jobs;         /* most sequences at once */
 	uint32_t ctx;          /* most tokens a sequence; 0: what the model was trained for */
-	const char *kv_type;   /* "f16" (NULL), "q8_0", "f32" */
+	const char *kv_type;   /* "f16" (NULL) or "q8_0" */
 	const char *pooling;   /* NULL: as the file says */
 	const char *prompt_cache; /* folder, or NULL */
 	bool tokenizer_only;   /* no weights: llm-tokenize */
@@ -76,18 +76,20 @@ const char *llm_model_digest(struct llm *l); /* hex, or "" when it could not be 
 const struct tok *llm_tok(const struct llm *l);
 struct model *llm_model(const struct llm *l);
 const struct gguf *llm_gguf(const struct llm *l);
-/* NULL where the file has none. */
-const struct tok_tmpl *llm_chat(const struct llm *l);
+/* NULL where the file has none, or one that cannot be read: then `why` (may be NULL) says so. */
+const struct tok_tmpl *llm_chat(const struct llm *l, struct err *why);
 struct os_pool *llm_pool(const struct llm *l);
+const struct llm_opts *llm_options(const struct llm *l);
 uint32_t llm_ctx(const struct llm *l);
 
 /* ---- embedding ---------------------------------------------------------------------------------- */
 
-/* Documents in, vectors out, in one packed pass. Prefixes are the caller's. */
+/* Documents in, vectors out, in one packed pass; equal documents are computed once. Prefixes are the caller's. */
 struct llm_doc {
 	const int32_t *ids;
 	int32_t n;
-	float *out; /* [model_info()->n_out] */
+	float *out;     /* [model_info()->n_out] */
+	struct err err; /* code != ERR_OK: it failed alone */
 };
 int llm_embed(struct llm *l, struct llm_doc *docs, size_t n, bool normalize, struct err *e);
 
@@ -110,28 +112,103 @@ struct llm_request {
 	/* streaming: called with bytes that are certain (UTF-8 whole, no stop string begun); NULL: none */
 	void (*on_text)(struct llm_request *rq, struct str bytes);
 	/* out */
-	struct buf text;       /* the output, without the stop string */
-	struct tok_ids out;
+	struct buf text;       /* the output, valid UTF-8, without the stop string */
+	struct tok_ids out;    /* without the token that ended it */
+	int32_t n_sampled;     /* with that token */
 	struct sample_choice *chosen; /* [out.n] with logprobs */
 	struct sample_choice *top;    /* [out.n, n_top] */
 	enum llm_finish finish;
-	int32_t n_cached;      /* prompt tokens that were shared with others */
+	int32_t n_cached;      /* prompt tokens whose work was there already */
 	uint64_t t_queued, t_start, t_first, t_done; /* mono ns */
 	struct err err;        /* code != ERR_OK: it failed alone */
 };
+/*
+ * The scheduler. Requests run side by side in one batch: prompts in chunks, decoding sequences a token each. A request is
+ * let in when its prompt and its answer fit into the KV cache; what its prompt shares with another one's, at work or just
+ * finished, is taken over and not computed again. Outputs do not depend on any of this.
+ *
+ *   while (more input || llm_gen_busy(g)) {
+ *           while (more input && llm_gen_room(g)) llm_gen_submit(g, rq, e);
+ *           llm_gen_step(&done, g, e);
+ *           if (done) …
+ *   }
+ */
 struct llm_gen;
 int llm_gen_new(struct llm_gen **out, struct llm *l, struct err *e);
 void llm_gen_free(struct llm_gen *g);
 /* How many more may be submitted now. */
 size_t llm_gen_room(const struct llm_gen *g);
+/* A request that cannot run (too long) is accepted too, and comes back failed. -1: no room, no memory. */
 int llm_gen_submit(struct llm_gen *g, struct llm_request *rq, struct err *e);
 /* One step of the batch; *done is a finished request or NULL. Call while llm_gen_busy(). -1 ends the run. */
 int llm_gen_step(struct llm_request **done, struct llm_gen *g, struct err *e);
 bool llm_gen_busy(const struct llm_gen *g);
-void llm_request_release(struct llm_request *rq);
+void llm_request_release(struct llm_request *rq); /* what is in its "out" part */
 
-/* Log-likelihood of given tokens: out[i] = log p(ids[i] | ids[0..i)), i >= 1; out[0] = 0. */
-int llm_score(struct llm *l, const int32_t *ids, int32_t n, double *out, struct err *e);
+/* Log-likelihood of given tokens: out[i] = log p(ids[i] | ids[0..i)), i >= 1; out[0] = 0. Many texts share a batch. */
+struct llm_text {
+	const int32_t *ids;
+	int32_t n;      /* 1 … llm_ctx() */
+	double *out;    /* [n] */
+	struct err err; /* code != ERR_OK: it failed alone */
+};
+int llm_score(struct llm *l, struct llm_text *texts, size_t n, struct err *e);
+
+/* ---- prompts ------------------------------------------------------------------------------------ */
+
+/* How prompts are made; immutable. What a record says is text of the user: special tokens in it stay plain text. */
+struct llm_prompter {
+	const struct tok *tok;
+	const struct tok_tmpl *chat; /* NULL: no turns, the text as it is */
+	const struct tok_tmpl *fill; /* makes the text from the record's members, or NULL */
+	struct json_val more;        /* an object of further variables for both templates, or JSON_NONE */
+	struct str system;           /* a system turn, unless the messages begin with one; or empty */
+	struct str append;           /* stands behind the text, after a blank line; or empty */
+	bool raw;                    /* special tokens count in the text, too */
+};
+struct llm_prompt {
+	struct tok_ids ids;     /* grows, kept from prompt to prompt */
+	struct tok_parts parts; /* as rendered */
+	struct str messages;    /* JSON: what `prompt_hash` is of */
+	int32_t n_whole;        /* tokens before truncation */
+};
+/*
+ * record: the variables of `fill`; messages: an array or JSON_NONE, then text (without `fill`). limit > 0: text is cut at its
+ * end until the prompt has at most so many tokens. `a` keeps parts and messages.
+ */
+int llm_prompt_make(struct llm_prompt *out, const struct llm_prompter *p, struct tok_enc *x, struct json_val record,
+		    struct json_val messages, struct str text, int32_t limit, struct arena *a, struct err *e);
+void llm_prompt_release(struct llm_prompt *p);
+/* A document's ids with what the model puts around it; limit > 0: its text is cut at a token until they fit. */
+int llm_document(struct tok_ids *ids, int32_t *n_whole, struct tok_enc *x, struct str text, int32_t limit, struct err *e);
+
+/* What a caller may ask for, by OpenAI's names (and llama.cpp's where it has none). */
+struct llm_params {
+	struct sample_params sample;
+	int32_t max_tokens;
+	uint32_t n;        /* samples */
+	int n_top;         /* top_logprobs; -1: no logprobs */
+	struct llm_stops stops;
+};
+#define LLM_MAX_SAMPLES 1024
+/* llama.cpp's defaults, then the file's `general.sampling.*`; 512 tokens. */
+void llm_params_init(struct llm_params *p, const struct gguf *g);
+/* get(arg, name): a member or JSON_NONE. A wrong type or range is ERR_INVALID_FIELD; what cannot be done ERR_UNSUPPORTED. */
+typedef struct json_val llm_param_fn(void *arg, const char *name);
+int llm_params_read(struct llm_params *io, llm_param_fn *get, void *arg, struct arena *a, struct err *e);
+/* All that is in force, as members of the object that w writes. */
+void llm_params_put(struct json_w *w, const struct llm_params *p);
+
+/* One entry of `calls` (DESIGN 2.4). Times in ns; t_first 0: no timings but the total. */
+struct llm_call {
+	const char *stage, *model, *digest;
+	uint64_t prompt_tokens, completion_tokens, cached_tokens;
+	bool has_completion;
+	struct str params;      /* a JSON object */
+	struct str prompt;      /* what prompt_hash is of, or empty */
+	uint64_t t_queued, t_start, t_first, t_done;
+};
+int llm_call_put(struct buf *out, const struct llm_call *c, struct err *e);
 
 /* ---- making models ------------------------------------------------------------------------------ */
 

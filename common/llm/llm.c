@@ -1,0 +1,177 @@
+/* llm: opening a model file: header, tokenizer, chat template, weights, threads. */
+#include "config.h"
+#include "kern/kern.h"
+#include "llm/gen_impl.h"
+
+struct llm {
+	struct gguf *g;
+	struct tok *tok;
+	struct tok_tmpl *chat;
+	struct err chat_err;
+	struct os_pool *pool;
+	struct model *model;
+	struct llm_opts o;
+	char *name;
+	char digest[HASH_HEX_LEN + 1];
+	bool digest_known;
+};
+
+/* File name without folder, ".gguf" and the number of a part ("-00001-of-00002"). */
+static char *name_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	struct str s = str_of(slash ? slash + 1 : path);
+	static const char shape[] = "-00000-of-00000";
+	size_t n = sizeof shape - 1;
+	bool part;
+	char *out;
+
+	if (str_ends(s, STR(".gguf")) && s.n > 5)
+		s.n -= 5;
+	part = s.n > n;
+	for (size_t i = 0; part && i < n; i++) {
+		char c = s.p[s.n - n + i];
+
+		part = shape[i] == '0' ? c >= '0' && c <= '9' : c == shape[i];
+	}
+	if (part)
+		s.n -= n;
+	out = malloc(s.n + 1);
+	if (out) {
+		memcpy(out, s.p, s.n);
+		out[s.n] = 0;
+	}
+	return out;
+}
+
+static int kv_type(uint32_t *out, const char *name, struct err *e)
+{
+	static const struct {
+		const char *name;
+		uint32_t type;
+	} types[] = { { "f16", GGUF_F16 }, { "q8_0", GGUF_Q8_0 } };
+
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+		if (!strcmp(name ? name : "f16", types[i].name)) {
+			*out = types[i].type;
+			return 0;
+		}
+	return err_set(e, ERR_USAGE, "a KV cache of type %s: choose f16 or q8_0", name);
+}
+
+static int pooling(int *out, const char *name, struct err *e)
+{
+	static const char *const names[] = { "none", "mean", "cls", "last", "rank" };
+
+	*out = -1;
+	if (!name)
+		return 0;
+	for (int i = 0; i < 5; i++)
+		if (!strcmp(name, names[i])) {
+			*out = i;
+			return 0;
+		}
+	return err_set(e, ERR_USAGE, "pooling %s: choose none, mean, cls, last or rank", name);
+}
+
+static int open_parts(struct llm *l, const char *path, const struct llm_opts *o, struct err *e)
+{
+	struct model_opts mo = { .max_batch = LLM_STEP };
+
+	l->name = name_of(path);
+	if (!l->name)
+		return err_nomem(e);
+	if (kv_type(&mo.kv_type, o->kv_type, e) || pooling(&mo.pooling, o->pooling, e))
+		return -1;
+	if (gguf_open(&l->g, path, e) || tok_open_gguf(&l->tok, l->g, o->force_tokenizer, e))
+		return -1;
+	/* a template that cannot be read matters only to those who need it */
+	if (tok_chat_open(&l->chat, l->g, &l->chat_err))
+		l->chat = NULL;
+	if (o->tokenizer_only)
+		return 0;
+	if (kern_init(os_env("LLMU_ISA"), e) ||
+	    os_pool_new(&l->pool, o->threads ? o->threads : os_cpus(), e))
+		return -1;
+	return model_open(&l->model, l->g, l->pool, &mo, e);
+}
+
+int llm_open(struct llm **out, const char *path, const struct llm_opts *o, struct err *e)
+{
+	struct llm *l = calloc(1, sizeof *l);
+
+	if (!l)
+		return err_nomem(e);
+	l->o = *o;
+	if (open_parts(l, path, o, e)) {
+		llm_close(l);
+		return -1;
+	}
+	*out = l;
+	return 0;
+}
+
+void llm_close(struct llm *l)
+{
+	if (!l)
+		return;
+	model_close(l->model);
+	os_pool_free(l->pool);
+	tok_tmpl_close(l->chat);
+	tok_close(l->tok);
+	gguf_close(l->g);
+	free(l->name);
+	free(l);
+}
+
+const char *llm_name(const struct llm *l)
+{
+	return l->name;
+}
+
+const char *llm_model_digest(struct llm *l)
+{
+	if (!l->digest_known && llm_digest(l->digest, l->g, NULL))
+		l->digest[0] = 0;
+	l->digest_known = true;
+	return l->digest;
+}
+
+const struct tok *llm_tok(const struct llm *l)
+{
+	return l->tok;
+}
+
+struct model *llm_model(const struct llm *l)
+{
+	return l->model;
+}
+
+const struct gguf *llm_gguf(const struct llm *l)
+{
+	return l->g;
+}
+
+const struct tok_tmpl *llm_chat(const struct llm *l, struct err *why)
+{
+	if (why)
+		*why = l->chat_err;
+	return l->chat;
+}
+
+struct os_pool *llm_pool(const struct llm *l)
+{
+	return l->pool;
+}
+
+const struct llm_opts *llm_options(const struct llm *l)
+{
+	return &l->o;
+}
+
+uint32_t llm_ctx(const struct llm *l)
+{
+	int32_t trained = l->model ? model_info(l->model)->n_ctx_train : 0;
+
+	return l->o.ctx || trained <= 0 ? l->o.ctx : (uint32_t)trained;
+}

@@ -1,0 +1,212 @@
+/* prompt: from a record to the tokens of a prompt. */
+#include "config.h"
+#include "llm/llm.h"
+
+void llm_prompt_release(struct llm_prompt *p)
+{
+	tok_ids_release(&p->ids);
+}
+
+/*
+ * How much of `text` to keep so that about n_over tokens fewer come of it: the start of a token, at
+ * a whole character. ERR_CONTEXT_LENGTH when nothing would be left.
+ */
+static int cut(size_t *keep, struct tok_enc *x, struct str text, size_t n_over, struct err *e)
+{
+	struct tok_spans spans = { 0 };
+	struct tok_ids ids = { 0 };
+	int rc = tok_encode(&ids, &spans, x, text, 0, e);
+
+	if (!rc && ids.n <= n_over)
+		rc = err_set(e, ERR_CONTEXT_LENGTH,
+			     "truncation would leave nothing of the text: %zu tokens too many",
+			     n_over);
+	else if (!rc)
+		*keep = utf8_border(text, spans.v[ids.n - n_over].start);
+	free(spans.v);
+	tok_ids_release(&ids);
+	return rc;
+}
+
+/* ---- prompts ------------------------------------------------------------------------------- */
+
+static void put_turn(struct json_w *w, const char *role, struct str content)
+{
+	json_w_begin(w, '{');
+	json_w_key(w, "role");
+	json_w_strz(w, role);
+	json_w_key(w, "content");
+	json_w_str(w, content);
+	json_w_end(w, '}');
+}
+
+static bool has_system(struct json_val messages)
+{
+	struct json_iter it = json_iter(messages);
+	struct json_val first, role;
+
+	if (!json_next(&first, &it))
+		return false;
+	role = json_get(first, "role");
+	return role.type == JSON_STRING &&
+	       (str_is(role.raw, "\"system\"") || str_is(role.raw, "\"developer\""));
+}
+
+/* The turns as JSON; text NULL: messages alone. */
+static int put_messages(struct str *out, const struct llm_prompter *p, struct json_val messages,
+			const struct str *text, struct arena *a, struct err *e)
+{
+	struct json_iter it = json_iter(messages);
+	struct json_val m;
+	struct json_w w;
+	struct buf b;
+	int rc;
+
+	buf_init(&b, 2 * BUF_MAX_LINE);
+	w = json_w(&b);
+	json_w_begin(&w, '[');
+	if (p->system.n && !has_system(messages))
+		put_turn(&w, "system", p->system);
+	while (json_next(&m, &it))
+		json_w_raw(&w, m.raw);
+	if (text)
+		put_turn(&w, "user", *text);
+	json_w_end(&w, ']');
+	rc = buf_check(&b, e);
+	if (!rc) {
+		*out = arena_str(a, buf_str(&b));
+		rc = out->p ? 0 : err_nomem(e);
+	}
+	buf_release(&b);
+	return rc;
+}
+
+/* text, a blank line, what is appended: each if it is there. */
+static int join(struct str *out, struct str text, struct str append, struct arena *a, struct err *e)
+{
+	size_t gap = text.n && append.n ? 2 : 0, n = text.n + gap + append.n;
+	char *s = arena_alloc(a, n + 1);
+
+	if (!s)
+		return err_nomem(e);
+	*out = (struct str){ s, n };
+	if (text.n)
+		memcpy(s, text.p, text.n);
+	memcpy(s + text.n, "\n\n", gap);
+	if (append.n)
+		memcpy(s + text.n + gap, append.p, append.n);
+	return 0;
+}
+
+/* The parts of a prompt whose text is cut to `keep` bytes. */
+static int render(struct llm_prompt *out, const struct llm_prompter *p, struct json_val record,
+		  struct json_val messages, struct str text, bool has_text, struct arena *a,
+		  struct err *e)
+{
+	struct json_val all;
+	struct str s;
+
+	if (has_text && join(&s, text, p->append, a, e))
+		return -1;
+	if (put_messages(&out->messages, p, messages, has_text ? &s : NULL, a, e) ||
+	    json_parse(&all, out->messages, e))
+		return -1;
+	if (p->chat)
+		return tok_chat_render(&out->parts, p->chat, p->tok, all, json_get(record, "tools"),
+				       p->more, true, a, e);
+	if (messages.type != JSON_NONE)
+		return err_set(
+			e, ERR_UNSUPPORTED,
+			"messages need a chat template: the model has none (--chat-template-file), "
+			"or --raw was given");
+	out->parts.v = arena_alloc(a, 2 * sizeof *out->parts.v);
+	if (!out->parts.v || (p->system.n && join(&s, p->system, s, a, e)))
+		return err_nomem(e);
+	out->parts.v[0] = (struct tok_part){ s, !p->raw };
+	out->parts.n = 1;
+	return 0;
+}
+
+/* The text that the template makes of the record; as parts where they are the prompt itself. */
+static int fill(struct str *text, struct llm_prompt *out, const struct llm_prompter *p,
+		struct json_val record, struct arena *a, struct err *e)
+{
+	return tok_tmpl_render(&out->parts, p->fill, record, p->more, a, e) ||
+			       tok_parts_text(text, &out->parts, a, e)
+		       ? -1
+		       : 0;
+}
+
+static int encode(struct llm_prompt *out, struct tok_enc *x, struct err *e)
+{
+	out->ids.n = 0;
+	return tok_encode_parts(&out->ids, x, &out->parts, e);
+}
+
+int llm_prompt_make(struct llm_prompt *out, const struct llm_prompter *p, struct tok_enc *x,
+		    struct json_val record, struct json_val messages, struct str text,
+		    int32_t limit, struct arena *a, struct err *e)
+{
+	bool has_text = messages.type == JSON_NONE || p->fill || p->append.n;
+	size_t over = 0, keep = 0;
+
+	if (messages.type != JSON_NONE && !p->fill)
+		text = STR("");
+	if (p->fill) {
+		if (fill(&text, out, p, record, a, e))
+			return -1;
+		messages = (struct json_val){ .type = JSON_NONE };
+	}
+	/* without turns the template's own parts are the prompt: its special tokens count */
+	if (p->fill && !p->chat && !p->system.n && !p->append.n) {
+		if (encode(out, x, e))
+			return -1;
+		out->messages = text;
+		out->n_whole = (int32_t)out->ids.n;
+		if (limit <= 0 || out->n_whole <= limit)
+			return 0;
+	}
+	for (int i = 0; i < 10; i++) {
+		struct str kept = i ? str_sub(text, 0, keep) : text;
+
+		if (render(out, p, record, messages, kept, has_text, a, e) || encode(out, x, e))
+			return -1;
+		if (!i)
+			out->n_whole = (int32_t)out->ids.n;
+		if (limit <= 0 || out->ids.n <= (size_t)limit)
+			return 0;
+		over += out->ids.n - (size_t)limit;
+		if (!text.n)
+			return err_set(
+				e, ERR_CONTEXT_LENGTH,
+				"prompt is %d tokens, at most %d: messages are not truncated",
+				out->n_whole, limit);
+		if (cut(&keep, x, text, over, e))
+			return -1;
+	}
+	return err_set(e, ERR_CONTEXT_LENGTH, "prompt is %d tokens, and cannot be cut to %d",
+		       out->n_whole, limit);
+}
+
+/* ---- documents ----------------------------------------------------------------------------- */
+
+int llm_document(struct tok_ids *ids, int32_t *n_whole, struct tok_enc *x, struct str text,
+		 int32_t limit, struct err *e)
+{
+	size_t over = 0, keep = text.n, from = ids->n;
+
+	for (int i = 0; i < 10; i++) {
+		ids->n = from;
+		if (tok_encode(ids, NULL, x, str_sub(text, 0, keep), TOK_ADD_SPECIAL, e))
+			return -1;
+		if (!i)
+			*n_whole = (int32_t)(ids->n - from);
+		if (limit <= 0 || ids->n - from <= (size_t)limit)
+			return 0;
+		over += ids->n - from - (size_t)limit;
+		if (cut(&keep, x, text, over, e))
+			return -1;
+	}
+	return err_set(e, ERR_CONTEXT_LENGTH, "the text is %d tokens, and cannot be cut to %d",
+		       *n_whole, limit);
+}
