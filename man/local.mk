@@ -4,3 +4,4 @@ dist_man_MANS += %D%/llm-tokenize.1
 dist_man_MANS += %D%/llm-records.5
 dist_man_MANS += %D%/llm-index.1
 dist_man_MANS += %D%/llm-model.1
+dist_man_MANS += %D%/llm-generate.1

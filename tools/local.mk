@@ -15,3 +15,6 @@ bin_PROGRAMS += %D%/llm-index
 bin_PROGRAMS += %D%/llm-model
 %C%_llm_model_SOURCES = %D%/llm-model.c
 %C%_llm_model_LDADD = $(LIBS_COMMON)
+bin_PROGRAMS += %D%/llm-generate
+%C%_llm_generate_SOURCES = %D%/llm-generate.c %D%/generate.h %D%/generate_run.c %D%/generate_score.c
+%C%_llm_generate_LDADD = $(LIBS_COMMON)

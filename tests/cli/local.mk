@@ -15,3 +15,5 @@ TESTS += %D%/llm-index.t
 EXTRA_DIST += %D%/llm-index.t
 TESTS += %D%/llm-model.t
 EXTRA_DIST += %D%/llm-model.t
+TESTS += %D%/llm-generate.t
+EXTRA_DIST += %D%/llm-generate.t

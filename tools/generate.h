@@ -1,0 +1,46 @@
+/* generate: what the files of llm-generate share. */
+#ifndef TOOLS_GENERATE_H
+#define TOOLS_GENERATE_H
+
+#include "cli/cli.h"
+#include "llm/llm.h"
+#include "record/record.h"
+
+struct opts {
+	struct record_opts io;
+	const char *model, *prompt, *system, *template, *chat_file, *truncate, *kv_type,
+		*continuation;
+	struct cli_list vars, stops;
+	int64_t max_tokens, top_k, seed;
+	double temp, top_p, min_p, repeat_penalty, presence, frequency;
+	uint32_t samples, top_logprobs, window, ctx, threads;
+	bool raw, logprobs, score, dry_run, extract, stream;
+};
+
+struct gen {
+	const struct opts *o;
+	struct llm *l;
+	struct tok_tmpl *fill, *chat; /* of -p or -T; of --chat-template-file */
+	struct tok_enc *enc;
+	struct llm_prompter prompter;
+	struct llm_prompt prompt; /* scratch */
+	struct llm_params params; /* of flags and file */
+	struct str *stops;
+	struct buf vars_text;
+	int32_t truncate; /* most tokens of a prompt; 0: the context less the answer; -1: no
+			     --truncate */
+	struct record_io *io;
+	struct tally *tally;
+	bool streaming;
+};
+
+/* The prompt of a record, in g->prompt. */
+int gen_prompt(struct gen *g, struct record *r, const struct llm_params *p, struct err *e);
+/* Set `truncated` when the prompt was cut. */
+int gen_set_truncated(struct record *r, int32_t from, int32_t to, struct err *e);
+/* All records of g->io. */
+int gen_run(struct gen *g, struct err *e);
+int gen_score(struct gen *g, struct err *e);
+int gen_dry_run(struct gen *g, struct err *e);
+
+#endif

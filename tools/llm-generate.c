@@ -1,0 +1,388 @@
+/* llm-generate: prompts to completions with a local model, many at once; log-likelihoods with
+ * --score. */
+#include "config.h"
+#include "cli/cli.h"
+#include "generate.h"
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+#define NUM(l, nm, a, m, lo, hi, al, hlp)                                                          \
+	{                                                                                          \
+		.kind = CLI_K_F64, .letter = l, .name = nm, .arg = a, .help = hlp,                 \
+		.offset = offsetof(struct opts, m), .given = CLI_NOT_KEPT, .min = lo, .max = hi,   \
+		.alias = al                                                                        \
+	}
+#define INT(l, nm, m, lo, hi, al, hlp)                                                             \
+	{                                                                                          \
+		.kind = CLI_K_I64, .letter = l, .name = nm, .arg = "N", .help = hlp,               \
+		.offset = offsetof(struct opts, m), .given = CLI_NOT_KEPT, .min = lo, .max = hi,   \
+		.alias = al                                                                        \
+	}
+static const struct cli_opt options[] = {
+	CLI_MODEL(struct opts, model),
+	CLI_STR('p', "prompt", "TEXT", struct opts, prompt,
+		"the prompt; behind the input's text, or with {{ }} a template of it"),
+	{ .kind = CLI_K_STR,
+	  .letter = 's',
+	  .name = "system",
+	  .arg = "TEXT",
+	  .help = "a system turn",
+	  .offset = offsetof(struct opts, system),
+	  .given = CLI_NOT_KEPT,
+	  .alias = "system-prompt" },
+	CLI_STR('T', "template", "FILE", struct opts, template,
+		"a Jinja file that makes the prompt from the record's members"),
+	CLI_LIST(0, "param", "K=V", struct opts, vars, "a variable of the templates; repeatable"),
+	CLI_STR(0, "chat-template-file", "FILE", struct opts, chat_file,
+		"a chat template in place of the model's own"),
+	CLI_FLAG(0, "raw", struct opts, raw,
+		 "no chat template: the text is the prompt, special tokens in it count"),
+	CLI_STR(0, "truncate", "N|ctx", struct opts, truncate,
+		"cut the text until the prompt has at most N tokens"),
+	CLI_HEAD("Sampling:"),
+	INT('n', "max-tokens", max_tokens, 1, INT32_MAX, "n-predict",
+	    "most tokens of an answer [512]"),
+	NUM(0, "temp", "X", temp, 0, 100, "temperature", "temperature, 0 is greedy [0.8]"),
+	INT(0, "top-k", top_k, -1, INT32_MAX, NULL, "of the N likeliest tokens, 0 is off [40]"),
+	NUM(0, "top-p", "X", top_p, 0, 1, NULL, "of those that make up probability X [0.95]"),
+	NUM(0, "min-p", "X", min_p, 0, 1, NULL, "of those X times as likely as the best [0.05]"),
+	NUM(0, "repeat-penalty", "X", repeat_penalty, 0.01, 100, NULL,
+	    "divide the logits of the last 64 tokens [1]"),
+	NUM(0, "presence-penalty", "X", presence, -100, 100, NULL,
+	    "subtract from what was there [0]"),
+	NUM(0, "frequency-penalty", "X", frequency, -100, 100, NULL,
+	    "subtract for each time it was there [0]"),
+	INT(0, "seed", seed, 0, 0, NULL, "the same seed gives the same text [0]"),
+	CLI_LIST(0, "stop", "TEXT", struct opts, stops, "end before this text; repeatable"),
+	CLI_U32(0, "samples", "N", struct opts, samples, 1, LLM_MAX_SAMPLES, "answers a prompt"),
+	CLI_FLAG(0, "logprobs", struct opts, logprobs, "add the log-probabilities of the tokens"),
+	CLI_U32(0, "top-logprobs", "N", struct opts, top_logprobs, 0, 20,
+		"and those of the N likeliest"),
+	CLI_HEAD("Other:"),
+	CLI_FLAG(0, "score", struct opts, score,
+		 "no answer: log-likelihood and perplexity of the text"),
+	CLI_STR(0, "continuation", "NAME", struct opts, continuation,
+		"with --score: of this member, behind the prompt"),
+	CLI_U32(0, "window", "N", struct opts, window, 4, INT32_MAX,
+		"with --score: windows of N tokens, as llama-perplexity"),
+	CLI_FLAG(0, "dry-run", struct opts, dry_run,
+		 "show the prompt and its tokens, run no model"),
+	CLI_FLAG('x', "extract", struct opts, extract, "of the answer only the first fenced block"),
+	CLI_U32('c', "ctx-size", "N", struct opts, ctx, 8, INT32_MAX,
+		"most tokens of prompt and answer [as trained]"),
+	CLI_STR(0, "kv-type", "f16|q8_0", struct opts, kv_type, "type of the KV cache [f16]"),
+	CLI_FLAG(0, "stream", struct opts, stream, "show text as it comes, at a terminal [on]"),
+	CLI_FLAG(0, "json", struct opts, io.json, "records out for text in"),
+	CLI_THREADS(struct opts, threads),
+	CLI_RECORDS(struct opts, io),
+	CLI_END
+};
+static const char *const examples[] = { "llm-generate -p 'Why is the sky blue?'",
+					"llm-generate -T rag.jinja --max-tokens 200 < hits.ndjson",
+					NULL };
+static const struct cli_prog prog = {
+	"llm-generate", "[FILE...]", "answer prompts with a local model", options, NULL, examples
+};
+
+/* ---- setting up ---------------------------------------------------------------------------- */
+
+/* K=V to one JSON object; V as JSON where it is some, else as a string. */
+static int read_vars(struct gen *g, struct err *e)
+{
+	struct json_w w = json_w(&g->vars_text);
+	struct json_val v;
+
+	if (!g->o->vars.n)
+		return 0;
+	json_w_begin(&w, '{');
+	for (size_t i = 0; i < g->o->vars.n; i++) {
+		struct str s = str_of(g->o->vars.v[i]), value;
+		size_t eq = str_find(s, STR("="), 0);
+
+		if (eq == s.n || !eq)
+			return cli_usage(e, "--param %s: want NAME=VALUE", s.p);
+		json_w_key_str(&w, str_sub(s, 0, eq));
+		value = str_sub(s, eq + 1, s.n);
+		if (value.n && !json_parse(&v, value, NULL))
+			json_w_raw(&w, v.raw);
+		else
+			json_w_str(&w, value);
+	}
+	json_w_end(&w, '}');
+	return buf_check(&g->vars_text, e) ||
+	       json_parse(&g->prompter.more, buf_str(&g->vars_text), e);
+}
+
+static int open_template(struct tok_tmpl **out, const char *path, struct err *e)
+{
+	struct buf b;
+	int rc;
+
+	buf_init(&b, (size_t)1 << 20);
+	rc = os_read_file(&b, path, (size_t)1 << 20, e) || tok_tmpl_open(out, buf_str(&b), path, e);
+	buf_release(&b);
+	return rc;
+}
+
+/* -p: with {{ or {% a template of the record ({{}} stands for its text), else what follows the
+ * text. */
+static int read_prompt(struct gen *g, struct err *e)
+{
+	struct str p = str_of(g->o->prompt);
+	struct buf b;
+	size_t at = 0, next;
+	int rc;
+
+	g->prompter.append = p;
+	if (str_find(p, STR("{{"), 0) == p.n && str_find(p, STR("{%"), 0) == p.n)
+		return 0;
+	buf_init(&b, (size_t)1 << 20);
+	for (; (next = str_find(p, STR("{{}}"), at)) < p.n; at = next + 4) {
+		buf_adds(&b, str_sub(p, at, next));
+		buf_addz(&b, "{{ (messages[-1].content if messages else prompt or input or text or "
+			     "content).rstrip('\\n') }}");
+	}
+	buf_adds(&b, str_sub(p, at, p.n));
+	rc = buf_check(&b, e) || tok_tmpl_open(&g->fill, buf_str(&b), "--prompt", e);
+	buf_release(&b);
+	g->prompter.fill = g->fill;
+	g->prompter.append = STR("");
+	return rc;
+}
+
+static int read_truncate(struct gen *g, struct err *e)
+{
+	const char *t = g->o->truncate;
+	uint64_t n;
+
+	g->truncate = t ? 0 : -1;
+	if (!t || !strcmp(t, "ctx"))
+		return 0;
+	if (num_u64(&n, str_of(t), 1, INT32_MAX, NULL))
+		return cli_usage(e, "--truncate %s: want a number of tokens or ctx", t);
+	g->truncate = (int32_t)n;
+	return 0;
+}
+
+/* Flags over the file's own sampling over the defaults. */
+static void read_params(struct gen *g, const struct cli *c)
+{
+	const struct opts *o = g->o;
+	struct llm_params *p = &g->params;
+	struct sample_params *s = &p->sample;
+
+	llm_params_init(p, llm_gguf(g->l));
+	if (cli_given(c, "max-tokens"))
+		p->max_tokens = (int32_t)o->max_tokens;
+	if (cli_given(c, "temp"))
+		s->temperature = (float)o->temp;
+	if (cli_given(c, "top-k"))
+		s->top_k = (int32_t)o->top_k;
+	if (cli_given(c, "top-p"))
+		s->top_p = (float)o->top_p;
+	if (cli_given(c, "min-p"))
+		s->min_p = (float)o->min_p;
+	if (cli_given(c, "repeat-penalty"))
+		s->repeat_penalty = (float)o->repeat_penalty;
+	s->presence_penalty = (float)o->presence;
+	s->frequency_penalty = (float)o->frequency;
+	s->seed = (uint64_t)o->seed;
+	p->n = o->samples ? o->samples : 1;
+	if (o->logprobs || cli_given(c, "top-logprobs"))
+		p->n_top = (int)o->top_logprobs;
+}
+
+static int read_stops(struct gen *g, struct err *e)
+{
+	const struct cli_list *l = &g->o->stops;
+
+	g->stops = ckd_alloc(l->n, sizeof *g->stops);
+	if (l->n && !g->stops)
+		return err_nomem(e);
+	for (size_t i = 0; i < l->n; i++) {
+		g->stops[i] = str_of(l->v[i]);
+		if (!g->stops[i].n)
+			return cli_usage(e, "--stop: an empty text");
+	}
+	g->params.stops = (struct llm_stops){ g->stops, l->n };
+	return 0;
+}
+
+static int open_model(struct gen *g, struct cli *c, struct err *e)
+{
+	const struct opts *o = g->o;
+	struct llm_opts lo = { .threads = o->threads,
+			       .jobs = o->io.jobs,
+			       .ctx = o->ctx,
+			       .kv_type = o->kv_type,
+			       .tokenizer_only = o->dry_run };
+	struct buf path, how;
+	int rc;
+
+	buf_init(&path, 1 << 16);
+	buf_init(&how, 1 << 16);
+	rc = llm_find(&path, &how, o->model, LLM_GENERATE, e);
+	if (!rc && !o->model)
+		cli_note(c, "model " STR_FMT " (" STR_FMT ")", STR_ARG(buf_str(&path)),
+			 STR_ARG(buf_str(&how)));
+	rc = rc || llm_open(&g->l, path.p, &lo, e);
+	buf_release(&path);
+	buf_release(&how);
+	if (rc)
+		return -1;
+	if (!o->dry_run && model_info(llm_model(g->l))->encoder)
+		return err_set(e, ERR_OPEN, "%s is an encoder: llm-embed runs it", llm_name(g->l));
+	return 0;
+}
+
+static int set_up(struct gen *g, struct cli *c, struct err *e)
+{
+	const struct opts *o = g->o;
+	struct err why = { 0 };
+
+	if (o->prompt && o->template)
+		return cli_usage(e, "-p and -T both make the prompt: give one");
+	if ((o->window || o->continuation) && !o->score)
+		return cli_usage(e, "--window and --continuation belong to --score");
+	if (o->window && o->continuation)
+		return cli_usage(e, "--window and --continuation exclude each other");
+	if (read_truncate(g, e) || read_vars(g, e) || (o->prompt && read_prompt(g, e)) ||
+	    (o->template && open_template(&g->fill, o->template, e)) ||
+	    (o->chat_file && open_template(&g->chat, o->chat_file, e)) || open_model(g, c, e))
+		return -1;
+	g->prompter.tok = llm_tok(g->l);
+	g->prompter.fill = g->fill;
+	g->prompter.system = o->system ? str_of(o->system) : STR("");
+	g->prompter.raw = o->raw;
+	if (!o->raw && !(o->score && !o->continuation)) {
+		g->prompter.chat = g->chat ? g->chat : llm_chat(g->l, &why);
+		if (why.code && !g->chat) {
+			*e = why;
+			return err_wrap(e,
+					"%s: its chat template cannot be read "
+					"(--chat-template-file, --raw)",
+					llm_name(g->l));
+		}
+		if (!g->prompter.chat)
+			cli_info(c, "%s has no chat template: prompts are raw", llm_name(g->l));
+	}
+	read_params(g, c);
+	return read_stops(g, e) || tok_enc_new(&g->enc, g->prompter.tok, e);
+}
+
+/* All that decides what comes out, for --resume. */
+static int fingerprint(struct buf *b, struct gen *g, struct err *e)
+{
+	const struct opts *o = g->o;
+	const char *const texts[] = { o->prompt,   o->system,       o->template, o->chat_file,
+				      o->truncate, o->continuation, o->kv_type };
+	struct json_w w = json_w(b);
+
+	json_w_begin(&w, '{');
+	json_w_key(&w, "model");
+	json_w_strz(&w, llm_model_digest(g->l));
+	llm_params_put(&w, &g->params);
+	json_w_key(&w, "texts");
+	json_w_begin(&w, '[');
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		json_w_strz(&w, texts[i]);
+	json_w_str(&w, buf_str(&g->vars_text));
+	json_w_i64(&w, g->params.n_top);
+	json_w_i64(&w, (int64_t)(o->raw + 2 * o->score + 4 * o->extract));
+	json_w_u64(&w, llm_ctx(g->l));
+	json_w_u64(&w, o->window);
+	json_w_end(&w, ']');
+	json_w_end(&w, '}');
+	return buf_check(b, e);
+}
+
+/* ---- running ------------------------------------------------------------------------------- */
+
+/* -p and nothing on standard input: the prompt is the one text there is. */
+static int prompt_as_input(struct gen *g, struct err *e)
+{
+	FILE *f = tmpfile();
+	struct str p = g->prompter.append;
+
+	if (!f || fwrite(p.p, 1, p.n, f) != p.n || fflush(f) || fseek(f, 0, SEEK_SET) ||
+	    dup2(fileno(f), 0) < 0) {
+		err_sys(e, ERR_INTERNAL, errno, "a temporary file for the prompt");
+		if (f)
+			fclose(f);
+		return -1;
+	}
+	fclose(f);
+	g->prompter.append = STR("");
+	return 0;
+}
+
+static int run_once(struct gen *g, struct cli *c, const struct record_opts *ro, struct str params,
+		    struct err *e)
+{
+	struct err later;
+	int rc;
+
+	if (record_open(&g->io, ro, &c->tally, g->o->score ? "score" : "generate", params, e))
+		return -1;
+	g->streaming = g->o->stream && ro->text_out && !ro->json && !ro->output && !ro->resume &&
+		       isatty(1);
+	rc = g->o->dry_run ? gen_dry_run(g, e) : g->o->score ? gen_score(g, e) : gen_run(g, e);
+	if (record_close(g->io, rc ? &later : e))
+		rc = -1;
+	g->io = NULL;
+	return rc;
+}
+
+static int run(struct gen *g, struct cli *c, struct err *e)
+{
+	struct record_opts ro = g->o->io;
+	bool alone = g->o->prompt && !g->fill && !c->n_operands;
+	struct buf params;
+	int rc;
+
+	ro.files = c->operands;
+	ro.n_files = c->n_operands;
+	ro.text_out = !g->o->score;
+	buf_init(&params, 1 << 22);
+	rc = ro.resume ? fingerprint(&params, g, e) : 0;
+	g->tally = &c->tally;
+	if (!rc && !(alone && isatty(0)))
+		rc = run_once(g, c, &ro, buf_str(&params), e);
+	if (!rc && alone && !c->tally.in) {
+		ro.input = RECORD_TEXT;
+		rc = prompt_as_input(g, e) || run_once(g, c, &ro, buf_str(&params), e);
+	}
+	buf_release(&params);
+	return rc ? -1 : 0;
+}
+
+static void release(struct gen *g)
+{
+	llm_prompt_release(&g->prompt);
+	tok_enc_free(g->enc);
+	tok_tmpl_close(g->fill);
+	tok_tmpl_close(g->chat);
+	buf_release(&g->vars_text);
+	free(g->stops);
+	llm_close(g->l);
+}
+
+int main(int argc, char **argv)
+{
+	struct opts o = { .io = RECORD_OPTS_INIT, .stream = true };
+	struct gen g = { .o = &o };
+	struct err e = { 0 };
+	struct cli c;
+	int failed;
+
+	o.io.jobs = 16;
+	buf_init(&g.vars_text, 1 << 20);
+	if (cli_start(&c, &prog, &o, argc, argv))
+		return cli_finish(&c, NULL);
+	if (!o.prompt && cli_need_input(&c))
+		return cli_finish(&c, NULL);
+	failed = set_up(&g, &c, &e) || run(&g, &c, &e);
+	release(&g);
+	return cli_finish(&c, failed ? &e : NULL);
+}
