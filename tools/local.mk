@@ -18,3 +18,6 @@ bin_PROGRAMS += %D%/llm-model
 bin_PROGRAMS += %D%/llm-generate
 %C%_llm_generate_SOURCES = %D%/llm-generate.c %D%/generate.h %D%/generate_run.c %D%/generate_score.c
 %C%_llm_generate_LDADD = $(LIBS_COMMON)
+bin_PROGRAMS += %D%/llm-embed
+%C%_llm_embed_SOURCES = %D%/llm-embed.c
+%C%_llm_embed_LDADD = $(LIBS_COMMON)

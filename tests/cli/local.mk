@@ -17,3 +17,5 @@ TESTS += %D%/llm-model.t
 EXTRA_DIST += %D%/llm-model.t
 TESTS += %D%/llm-generate.t
 EXTRA_DIST += %D%/llm-generate.t
+TESTS += %D%/llm-embed.t
+EXTRA_DIST += %D%/llm-embed.t

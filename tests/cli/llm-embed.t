@@ -1,0 +1,75 @@
+#!/bin/sh
+# llm-embed on a tiny encoder: forms, lengths, the same bytes whatever shares the batch.
+. "$top_srcdir/tests/lib.sh"
+export LLMU_MODEL_GENERATE="$fixtures/tiny-llama.gguf" LLMU_MODEL_EMBED="$fixtures/tiny-bert.gguf"
+t=llm-embed
+
+steady() {
+	sed -e 's/"timings":{[^}]*},"created":[0-9]*//g'
+}
+
+# length V…: of a vector of decimals
+length() {
+	tr -d '[]' | tr ',' '\n' | awk '{ s += $1 * $1 } END { printf "%.4f", sqrt(s) }'
+}
+
+# -- forms
+echo '{"id":1e0,"x":1.0,"text":"free software"}' | $t >"$scratch/b"
+has "$scratch/b" '^\{"id":1e0,"x":1.0,"text":"free software","embedding":"[A-Za-z0-9+/]{256}","calls":\[\{"stage":"embed","model":"tiny-bert","model_digest":"[0-9a-f]{64}","usage":\{"prompt_tokens":[0-9]+,"total_tokens":[0-9]+\},"params":\{"pooling":"mean","prefix":"","normalize":true,"dimensions":48\},' "members"
+echo '{"id":1,"text":"free software"}' | $t --encoding-format float --only >"$scratch/f"
+is "$(sed 's/.*"embedding":\(\[[^]]*\]\).*/\1/' "$scratch/f" | length)" 1.0000 "length 1"
+is "$(echo '{"id":1,"text":"free software"}' | $t --encoding-format float --dimensions 8 | sed 's/.*"embedding":\(\[[^]]*\]\).*/\1/' |
+	tee "$scratch/8" | length)" 1.0000 "--dimensions, length 1 again"
+is "$(tr ',' '\n' <"$scratch/8" | wc -l | tr -d ' ')" 8 "so many numbers"
+is "$(echo '{"id":1,"text":"free software"}' | $t --no-normalize --encoding-format float | sed 's/.*"embedding":\(\[[^]]*\]\).*/\1/' | length |
+	grep -c '^1.0000')" 0 "--no-normalize"
+is "$(printf 'free software\n' | $t --only | sed 's/,"calls.*//')" "$(sed 's/.*"embedding"/{"id":1,"embedding"/; s/,"calls.*//' "$scratch/b")" "text"
+is "$(echo '{"id":1,"text":"software"}' | $t --prefix 'free ' --only | sed 's/,"calls.*//')" \
+	"$(sed 's/.*"embedding"/{"id":1,"embedding"/; s/,"calls.*//' "$scratch/b")" "--prefix"
+is "$(echo '{"id":1,"text":"a","embedding":[1]}' | $t | grep -c '^{"id":1,"text":"a","embedding":"')" 1 "an old embedding is replaced"
+
+# -- the same bytes
+i=0
+while [ $i -lt 40 ]; do
+	echo "{\"id\":$i,\"text\":\"$(head -c $((i % 9 * 40 + 3)) "$top_srcdir/COPYING" | tr -d '\n\"')\"}"
+	i=$((i + 1))
+done >"$scratch/in"
+$t -j1 -t1 "$scratch/in" | steady >"$scratch/one"
+for how in "-j64 -t1" "-j7 -t2" "-j64 -t3"; do
+	# shellcheck disable=SC2086
+	$t $how "$scratch/in" | steady >"$scratch/two"
+	cmp -s "$scratch/one" "$scratch/two"
+	ok $? "the same bytes with $how"
+done
+$t --resume "$scratch/out" "$scratch/in"
+head -n 11 "$scratch/out" >"$scratch/part"
+$t --resume "$scratch/part" "$scratch/in"
+is "$(steady <"$scratch/part" | cksum)" "$(steady <"$scratch/out" | cksum)" "resumed"
+
+# -- what fails fails alone
+{
+	echo '{"id":1,"text":"short"}'
+	echo "{\"id\":2,\"text\":\"$(tr -d '\n\"\\' <"$top_srcdir/COPYING" | head -c 6000)\"}"
+	echo '{"id":3}'
+	echo '{"id":4,"text":[]}'
+	echo 'no json'
+	echo '{"id":6,"text":"short"}'
+} >"$scratch/mixed"
+$t "$scratch/mixed" >"$scratch/out" 2>/dev/null
+is "$? $(sed 's/.*"code":"\([a-z_]*\)".*/\1/; s/.*"embedding":"[^"]*".*/good/' "$scratch/out" | tr '\n' ' ')" \
+	"1 good context_length_exceeded missing_field invalid_field invalid_json good " "errors"
+has "$scratch/out" 'text is [0-9]+ tokens, context 256: use --truncate ctx or llm-tokenize --chunk 200' "cause and mend"
+$t --truncate ctx "$scratch/mixed" 2>/dev/null >"$scratch/out"
+has "$scratch/out" '"id":2.*"truncated":\{"from":[0-9]+,"to":256\}' "--truncate ctx"
+$t --truncate 20 "$scratch/mixed" 2>/dev/null >"$scratch/out"
+has "$scratch/out" '"id":2.*"truncated":\{"from":[0-9]+,"to":(20|1[0-9])\}.*"prompt_tokens":(20|1[0-9]),' "--truncate 20"
+is "$(printf '' | $t; echo $?)" 0 "no input"
+
+# -- usage and files
+status 2 "too many dimensions" $t --dimensions 49 /dev/null
+status 2 "bad pooling" $t --pooling sum /dev/null
+status 2 "a bad --truncate" $t --truncate lots /dev/null
+status 5 "a decoder that does not pool" $t -m "$LLMU_MODEL_GENERATE" /dev/null
+has "$scratch/err" 'pooling' "says what to do"
+status 0 "a decoder with --pooling" $t -m "$LLMU_MODEL_GENERATE" --pooling last "$scratch/in"
+done_testing
