@@ -26,9 +26,9 @@ static const struct cli_opt options[] = {
 	OPT(FLAG, 0, "keys", NULL, keys, " show ", "the keys of the file, one a line"),
 	OPT(FLAG, 0, "tensors", NULL, tensors, " show ", "the tensors of the file, one a line"),
 	OPT(FLAG, 0, "names", NULL, names, " list ", "only the names"),
-	OPT(FLAG, 0, "json", NULL, json, " show list verify digest ",
+	OPT(FLAG, 0, "json", NULL, json, " show list verify doctor digest ",
 	    "JSON, one object a line"),
-	OPT(U32, 't', "threads", "N", threads, " import quantize verify ",
+	OPT(U32, 't', "threads", "N", threads, " import quantize verify doctor ",
 	    "threads [all processors]"),
 	CLI_END
 };
@@ -39,6 +39,7 @@ static const struct cli_verb verbs[] = {
 	{ "verify", "MODEL", "look for damage" },
 	{ "list", "", "the models that can be named with -m" },
 	{ "digest", "MODEL", "the SHA-256 of the file" },
+	{ "doctor", "", "does this installation work, and how fast?" },
 	{ NULL, NULL, NULL },
 };
 static const char *const examples[] = { "llm-model list",
@@ -452,10 +453,43 @@ static int make(const struct cli *c, const struct opts *o, struct err *e)
 	return r;
 }
 
+static void finding(void *arg, bool good, const char *what, const char *text)
+{
+	const struct opts *o = arg;
+	struct buf b;
+	struct json_w w = json_w(&b);
+
+	buf_init(&b, 65536);
+	if (o->json) {
+		json_w_begin(&w, '{');
+		json_w_key(&w, "check");
+		json_w_strz(&w, what);
+		json_w_key(&w, "ok");
+		json_w_bool(&w, good);
+		json_w_key(&w, "text");
+		json_w_strz(&w, text);
+		json_w_end(&w, '}');
+	} else {
+		buf_addf(&b, "%-4s %-13s ", good ? "ok" : "BAD", what);
+		add_line(&b, str_of(text), sizeof(struct err));
+	}
+	buf_addc(&b, '\n');
+	out(&b);
+	fflush(stdout);
+	buf_release(&b);
+}
+
+static int doctor(struct opts *o, struct err *e)
+{
+	size_t bad = llm_doctor(finding, o, o->threads);
+
+	return bad ? err_set(e, ERR_OPEN, "%zu of the findings above must be mended", bad) : 0;
+}
+
 static int run(struct cli *c, struct opts *o, struct err *e)
 {
 	const char *v = c->verb->name;
-	size_t want = !strcmp(v, "quantize") ? 2 : strcmp(v, "list") ? 1 : 0;
+	size_t want = !strcmp(v, "quantize") ? 2 : !strcmp(v, "list") || !strcmp(v, "doctor") ? 0 : 1;
 
 	if (c->n_operands != want)
 		return cli_usage(e, "%s takes %s", v, want ? c->verb->operands : "no operands");
@@ -469,6 +503,8 @@ static int run(struct cli *c, struct opts *o, struct err *e)
 		return list(c, o, e);
 	if (!strcmp(v, "digest"))
 		return digest_verb(o, c->operands[0], e);
+	if (!strcmp(v, "doctor"))
+		return doctor(o, e);
 	return make(c, o, e);
 }
 

@@ -168,7 +168,7 @@ static int embed(struct doctor *d, struct llm *l, struct err *e)
 	int32_t ids[LEN];
 	int32_t n_out = model_info(llm_model(l))->n_out,
 		n_vocab = model_info(llm_model(l))->n_vocab;
-	float *out = ckd_alloc((size_t)n_out * N, sizeof *out);
+	float *out = calloc((size_t)n_out * N, sizeof *out);
 	uint64_t t0 = time_mono_ns(), t, n = 0;
 	double norm = 0;
 	int r = 0;

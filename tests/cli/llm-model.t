@@ -96,6 +96,14 @@ status 5 'import of the unknown' llm-model import hf -o x.gguf
 has "$scratch/err" '"FancyModel" is not imported; known are LlamaForCausalLM' 'lists the known'
 [ ! -e x.gguf ]
 ok $? 'nothing is left behind'
+status 5 'doctor without models' llm-model doctor
+has "$scratch/out" '^ok   processor ' 'the processor is good'
+has "$scratch/out" '^BAD  decoder .*fetch-models|^BAD  decoder .*no model is set' 'says how to get one'
+LLMU_MODEL_GENERATE=$llama LLMU_MODEL_EMBED=$bert
+export LLMU_MODEL_GENERATE LLMU_MODEL_EMBED
+status 0 'doctor with models' llm-model doctor --json -t 1
+has "$scratch/out" '^\{"check":"generation","ok":true,"text":"[0-9.]+ tokens a second' 'tells the speed'
+has "$scratch/out" '^\{"check":"embedding","ok":true' 'of both kinds'
 if [ -w /dev/full ]; then
 	llm-model show "$bert" >/dev/full 2>"$scratch/err"
 	is $? 4 'a full disk'

@@ -8,3 +8,4 @@ EXTRA_PROGRAMS += %D%/tok_pieces
 %C%_tok_pieces_LDADD = $(LIBS_COMMON)
 EXTRA_DIST += %D%/tok-oracle.py %D%/pretokenizers.py
 EXTRA_DIST += %D%/prices.py
+EXTRA_DIST += %D%/model-files.py
