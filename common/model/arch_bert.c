@@ -1,7 +1,7 @@
 /*
  * arch_bert: encoders that read a text from both sides. GELU is the exact one (erf), as the models were trained;
  * llama.cpp runs its tanh form through a table (its #29252). Layouts: ggml-org/llama.cpp
- * src/models/{bert,nomic-bert,modern-bert}.cpp.
+ * src/models/{bert,nomic-bert,modern-bert,neo-bert,eurobert}.cpp.
  */
 #include "config.h"
 #include "model/model_impl.h"
@@ -95,4 +95,38 @@ void arch_modern_bert(struct loader *l)
 	load_windows(l, load_u32_or(l, "attention.sliding_window", INT32_MAX, 0), 3, true);
 	load_rope_local(l, load_f32_or(l, "rope.freq_base", 10000), true);
 	load_classifier(l);
+}
+
+/* Llama's block, read from both sides. */
+static void load_llama_encoder(struct loader *l, bool neox, const char *last_norm, enum ffn_form form)
+{
+	struct model *m = l->m;
+	int64_t d = m->info.n_embd;
+
+	m->norm = NORM_RMS;
+	m->causal = false;
+	m->eps = load_f32(l, "attention.layer_norm_rms_epsilon");
+	l->layer = -1;
+	m->embd = load_lin(l, "token_embd", m->info.n_vocab, d, REQUIRED).w;
+	m->out_norm = load_norm(l, last_norm, d, REQUIRED);
+	load_rope(l, neox);
+	for (int i = 0; i < m->info.n_layer && !l->failed; i++) {
+		struct layer *y = load_layer(l, i);
+
+		y->attn_norm = load_norm(l, "attn_norm", d, REQUIRED);
+		load_attention(l, y);
+		y->ffn_norm = load_norm(l, "ffn_norm", d, REQUIRED);
+		load_ffn(l, y, form);
+	}
+	load_classifier(l);
+}
+
+void arch_neo_bert(struct loader *l)
+{
+	load_llama_encoder(l, false, "enc.output_norm", FFN_FUSED);
+}
+
+void arch_eurobert(struct loader *l)
+{
+	load_llama_encoder(l, true, "output_norm", FFN_GATED);
 }

@@ -1,6 +1,6 @@
 /*
  * arch_llama: RMSNorm before each half of a block, rope, SwiGLU; and the models that differ from it by a detail. Layouts:
- * ggml-org/llama.cpp src/models/{llama,smollm3,granite,olmo2,olmoe}.cpp.
+ * ggml-org/llama.cpp src/models/{llama,mistral3,seed-oss,smollm3,granite,olmo2,olmoe}.cpp.
  */
 #include "config.h"
 #include "model/model_impl.h"
@@ -28,13 +28,42 @@ static void load_llama_layers(struct loader *l)
 	}
 }
 
-/* Llama 2 and 3, Mistral 7B, TinyLlama, SmolLM2, Yi; with experts Mixtral. */
+/* Llama 2 and 3, Mistral 7B, TinyLlama, SmolLM2, Yi; with experts Mixtral; InternLM 2, ERNIE 4.5. */
 void arch_llama(struct loader *l)
 {
 	rms(l);
 	load_ends(l);
 	load_rope(l, false);
 	load_llama_layers(l);
+}
+
+/* Queries of far positions are scaled, as Llama 4 does. */
+void arch_mistral3(struct loader *l)
+{
+	arch_llama(l);
+	l->m->temperature = load_f32_or(l, "attention.temperature_scale", 0);
+	if (l->m->temperature > 0)
+		l->m->temperature_every = load_u32(l, "rope.scaling.original_context_length", INT32_MAX);
+	if (l->m->temperature > 0 && !l->m->temperature_every)
+		load_fail(l, "key %s.rope.scaling.original_context_length is 0", l->arch);
+}
+
+/* The norm before the feed-forward has another name. */
+void arch_seed_oss(struct loader *l)
+{
+	int64_t d = l->m->info.n_embd;
+
+	rms(l);
+	load_ends(l);
+	load_rope(l, true);
+	for (int i = 0; i < l->m->info.n_layer && !l->failed; i++) {
+		struct layer *y = load_layer(l, i);
+
+		y->attn_norm = load_norm(l, "attn_norm", d, REQUIRED);
+		load_attention(l, y);
+		y->ffn_norm = load_norm(l, "post_attention_norm", d, REQUIRED);
+		load_ffn(l, y, FFN_GATED);
+	}
 }
 
 /* No rope in every fourth layer. */

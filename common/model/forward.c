@@ -154,6 +154,8 @@ static void store(struct model *m, const struct layer *y, const struct place *p,
 	add_bias(v, y->v.b, nv);
 	turn(m, y, q, y->n_head, &y->q_norm, t);
 	turn(m, y, k, y->n_head_kv, &y->k_norm, t);
+	if (m->temperature > 0)
+		kern_scale(q, 1 + m->temperature * logf(1 + (float)((uint32_t)w->pos[t] / m->temperature_every)), nq);
 	for (int64_t h = 0; h < y->n_head_kv; h++) {
 		kern_kv_store(p->k + page + (size_t)h * p->k_head + at * p->k_row, k + h * hd, w->kv_type, hd);
 		kern_kv_store(p->v + page + (size_t)h * p->v_head + at * p->v_row, v + h * hv, w->kv_type, hv);
@@ -385,8 +387,11 @@ static void half_done(struct model *m, unsigned worker, const struct layer *y)
 	ffn_acts(&s, m, y);
 	while (next_rows(m, worker, m->work->n, &from, &to)) {
 		for (int64_t t = from; t < to; t++) {
+			if (y->parallel)
+				enter(m, &s, y->ffn_norm.w ? &y->ffn_norm : &y->attn_norm, t);
 			leave(m, y->o.b, &y->attn_post, &y->attn_out, t);
-			enter(m, &s, &y->ffn_norm, t);
+			if (!y->parallel)
+				enter(m, &s, &y->ffn_norm, t);
 		}
 	}
 }

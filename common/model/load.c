@@ -355,6 +355,7 @@ struct scaling {
 	float factor;               /* angles are divided by it; 1: none */
 	bool yarn;
 	float beta_fast, beta_slow;
+	float log_mul;              /* takes back of the growth of cos and sin: DeepSeek's mscale_all_dim */
 	uint32_t n_orig;
 	const float *factors;       /* [n_rot / 2] divide each frequency, or NULL */
 	float attn;                 /* of cos and sin */
@@ -378,7 +379,7 @@ static void fill_rope(struct loader *l, struct rope *r, double base, const struc
 
 		lo = fmax(0, floor(c * log(s->n_orig / (2 * M_PI * (double)s->beta_fast))));
 		hi = fmin(n - 1, ceil(c * log(s->n_orig / (2 * M_PI * (double)s->beta_slow))));
-		r->scale *= 1 + 0.1f * logf(s->factor);
+		r->scale *= (1 + 0.1f * logf(s->factor)) / (1 + 0.1f * s->log_mul * logf(s->factor));
 	}
 	for (int32_t i = 0; i < pairs; i++) {
 		double plain = pow(base, -2.0 * i / n) / (s->factors ? (double)s->factors[i] : 1);
@@ -399,6 +400,7 @@ static struct scaling read_scaling(struct loader *l)
 	s.n_orig = load_u32_or(l, "rope.scaling.original_context_length", UINT32_MAX, n_ctx);
 	s.beta_fast = load_f32_or(l, "rope.scaling.yarn_beta_fast", 32);
 	s.beta_slow = load_f32_or(l, "rope.scaling.yarn_beta_slow", 1);
+	s.log_mul = load_f32_or(l, "rope.scaling.yarn_log_multiplier", 0);
 	l->layer = -1;
 	if (str_is(type, "longrope")) {
 		/* which factors: by the context that the model is made for, so that no number depends on a run's length */

@@ -28,8 +28,9 @@ struct model_info {
 };
 
 struct model;
+#define MODEL_KV_F32 UINT32_MAX /* GGUF_F32 is 0 */
 struct model_opts {
-	uint32_t kv_type;  /* GGUF_F16 (default when 0), GGUF_Q8_0, GGUF_F32 */
+	uint32_t kv_type;  /* GGUF_F16 (also when 0), GGUF_Q8_0 or MODEL_KV_F32 */
 	int max_batch;     /* most tokens a step: plans the buffers; 0: 512 */
 	int pooling;       /* -1: as the file says */
 };

@@ -45,6 +45,8 @@ enum gating { GATING_SOFTMAX = 1, GATING_SIGMOID = 2, GATING_SOFTMAX_CHOSEN = 3 
  *      x = attn_out(x + s a)
  *      f = ffn_post(down(act(gate ffn_norm(x), up ffn_norm(x))))
  *      x = out(x + s f)
+ *
+ * A parallel block's feed-forward reads the x that attention read, through ffn_norm or, without one, attn_norm.
  */
 struct layer {
 	struct norm attn_norm, q_norm, k_norm, attn_post, attn_out, ffn_norm, ffn_post, out;
@@ -54,6 +56,7 @@ struct layer {
 	int32_t n_head, n_head_kv, n_ff;
 	int32_t window;      /* keys that a query sees, itself included; 0: all */
 	int rope;            /* index of the table, -1: none */
+	bool parallel;
 	size_t kv_at;        /* bytes from the begin of a page to the layer's keys; its values lie behind them */
 };
 
@@ -72,6 +75,8 @@ struct model {
 	enum gating gating;
 	bool neox, causal, norm_weights;
 	int32_t head_dim, head_dim_v, n_rot, n_experts, n_used;
+	float temperature;   /* queries grow by 1 + temperature * log(1 + p / temperature_every), whole quotients; 0: no */
+	uint32_t temperature_every;
 	float eps, softcap_attn, softcap_out, scale_attn, scale_embd, scale_resid, scale_out, scale_experts;
 	struct rope rope[MODEL_ROPES];
 	/* tensors */
@@ -163,6 +168,10 @@ void *load_alloc(struct loader *l, size_t n, size_t size);
  */
 #define ARCHS(X)                              \
 	X("llama", arch_llama)                \
+	X("mistral3", arch_mistral3)          \
+	X("internlm2", arch_llama)            \
+	X("ernie4_5", arch_llama)             \
+	X("seed_oss", arch_seed_oss)          \
 	X("smollm3", arch_smollm3)            \
 	X("granite", arch_granite)            \
 	X("granitemoe", arch_granite)         \
@@ -178,9 +187,15 @@ void *load_alloc(struct loader *l, size_t n, size_t size);
 	X("phi3", arch_phi3)                  \
 	X("gpt2", arch_gpt2)                  \
 	X("gpt-oss", arch_gpt_oss)            \
+	X("phi2", arch_phi2)                  \
+	X("starcoder2", arch_starcoder2)      \
+	X("stablelm", arch_stablelm)          \
+	X("cohere2", arch_cohere2)            \
 	X("bert", arch_bert)                  \
 	X("nomic-bert", arch_nomic_bert)      \
-	X("modern-bert", arch_modern_bert)
+	X("modern-bert", arch_modern_bert)    \
+	X("neo-bert", arch_neo_bert)          \
+	X("eurobert", arch_eurobert)
 #define ARCH_DECLARE(name, load) void load(struct loader *l);
 ARCHS(ARCH_DECLARE)
 int model_load(struct model *m, const struct gguf *g, struct err *e);

@@ -112,7 +112,7 @@ static void golden_line(char *line)
 		ids[n++] = (int32_t)strtol(s, NULL, 10);
 	for (char *s; (s = strtok_r(NULL, " \n", &save)) && n_want < 4096;)
 		want[n_want++] = strtod(s, NULL);
-	if (!OK(fix_open(&f, name, 2, GGUF_F32, 0), "%s opens: %s", name, e.text)) {
+	if (!OK(fix_open(&f, name, 2, MODEL_KV_F32, 0), "%s opens: %s", name, e.text)) {
 		fix_close(&f);
 		return;
 	}
@@ -234,7 +234,7 @@ static int with_disk(struct fix *f, const int32_t *ids, int32_t n, int32_t at, f
 
 static void same_bits(const char *name, uint32_t kv_type)
 {
-	const char *type = gguf_type_info(kv_type)->name;
+	const char *type = kv_type == MODEL_KV_F32 ? "F32" : gguf_type_info(kv_type)->name;
 	int32_t ids[MAX_IDS], n = 50;
 	float *want = NULL, *got = NULL;
 	size_t bytes = 0, room;
@@ -433,7 +433,7 @@ int main(void)
 	same_bits("tiny-llama.gguf", GGUF_F16);
 	same_bits("tiny-kquant.gguf", GGUF_Q8_0);
 	same_bits("tiny-gemma3.gguf", GGUF_F16);
-	same_bits("tiny-gpt-oss.gguf", GGUF_F32);
+	same_bits("tiny-gpt-oss.gguf", MODEL_KV_F32);
 	same_vectors("tiny-bert.gguf");
 	same_vectors("tiny-modern-bert.gguf");
 	same_vectors("tiny-qwen3.gguf");

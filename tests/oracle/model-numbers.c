@@ -275,7 +275,7 @@ int main(int argc, char **argv)
 		else if (c == 'B')
 			r.bos = (int32_t)strtol(optarg, NULL, 10);
 		else if (c == 'c')
-			o.kv_type = (uint32_t)gguf_type_by_name(optarg);
+			o.kv_type = strcmp(optarg, "F32") ? (uint32_t)gguf_type_by_name(optarg) : MODEL_KV_F32;
 		else
 			return 2;
 	}

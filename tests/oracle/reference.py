@@ -16,9 +16,9 @@ import sys
 import gguf
 import numpy as np
 
-NEOX = {"qwen2", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "gemma-embedding", "phi3", "olmo2", "olmoe", "gpt-oss",
+NEOX = {"seed_oss", "phi2", "starcoder2", "stablelm", "eurobert", "qwen2", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "gemma-embedding", "phi3", "olmo2", "olmoe", "gpt-oss",
         "nomic-bert", "modern-bert"}  # fmt: skip
-ENCODERS = {"bert", "nomic-bert", "modern-bert", "gemma-embedding"}
+ENCODERS = {"bert", "nomic-bert", "modern-bert", "gemma-embedding", "neo-bert", "eurobert"}
 erf = np.vectorize(math.erf)
 
 
@@ -98,7 +98,7 @@ class Model:
             return i % 2 == 0
         if self.arch in ("gemma3", "gemma-embedding"):
             return i % 6 != 5
-        if self.arch == "olmo2":
+        if self.arch in ("olmo2", "cohere2"):
             return i % 4 != 3
         if self.arch == "modern-bert":
             return i % 3 != 0
@@ -129,11 +129,12 @@ class Model:
             ramp = 1 - np.clip((np.arange(pairs) - lo) / max(0.001, hi - lo), 0, 1)
             freq = freq / factor * (1 - ramp) + freq * ramp
             scale = f.key("rope.scaling.attn_factor", 1.0) * (1 + 0.1 * math.log(factor))
+            scale /= 1 + 0.1 * f.key("rope.scaling.yarn_log_multiplier", 0.0) * math.log(factor)
         return np.outer(np.arange(n), freq), scale
 
     def rope(self, x, i):
         """x [n, heads, hd]"""
-        if self.arch in ("bert", "gpt2") or (self.arch == "smollm3" and (i + 1) % 4 == 0):
+        if self.arch in ("bert", "gpt2") or (self.arch in ("smollm3", "cohere2") and (i + 1) % 4 == 0):
             return x
         a, scale = self.angles(i, len(x))
         c, s, y, p = np.cos(a)[:, None] * scale, np.sin(a)[:, None] * scale, x.copy(), self.n_rot // 2
@@ -155,6 +156,9 @@ class Model:
         q, k = self.norm(b + "attn_q_norm", q), self.norm(b + "attn_k_norm", k)
         q = self.rope(q.reshape(n, self.heads, self.hd), i)
         k = self.rope(k.reshape(n, self.kv, self.hd), i)
+        if f.key("attention.temperature_scale"):
+            every = f.key("rope.scaling.original_context_length")
+            q = q * (1 + f.key("attention.temperature_scale") * np.log(1 + np.arange(n) // every))[:, None, None]
         v = v.reshape(n, self.kv, self.hd)
         p, j = np.arange(n)[:, None], np.arange(n)[None]
         mask = j > p if self.causal else np.zeros((n, n), bool)
@@ -209,7 +213,7 @@ class Model:
         if f.get(b + "ffn_gate_inp.weight") is not None:
             return self.experts(i, h)
         u = f.linear(b + "ffn_up", h)
-        if self.arch == "gpt2":
+        if self.arch in ("gpt2", "phi2", "starcoder2"):
             y = gelu_tanh(u)
         elif self.arch == "bert":
             y = gelu_erf(u)
@@ -230,21 +234,29 @@ class Model:
         if f.get("position_embd.weight") is not None:
             x = x + f.get("position_embd.weight")[: len(ids)]
         x, r = self.norm("token_embd_norm", x), f.key("residual_scale", 1.0)
-        second = "post_attention_norm" if self.arch == "gpt-oss" else "ffn_norm"
+        renamed = self.arch in ("gpt-oss", "seed_oss")
+        second = "post_attention_norm" if renamed else "ffn_norm"
         for i in range(self.layers):
             b = f"blk.{i}."
-            a = self.attention(i, self.norm(b + "attn_norm", x))
-            if self.arch != "gpt-oss":
+            h = self.norm(b + "attn_norm", x)
+            a = self.attention(i, h)
+            if self.arch in ("phi2", "cohere2", "stablelm") and f.get(b + "ffn_norm.weight") is None:
+                x = x + a + self.ffn(i, h)
+                continue
+            if not renamed:
                 a = self.norm(b + "post_attention_norm", a)
             x = self.norm(b + "attn_output_norm", x + r * a)
             y = self.norm(b + "post_ffw_norm", self.ffn(i, self.norm(b + second, x)))
             x = self.norm(b + "layer_output_norm", x + r * y)
-        return self.norm("output_norm", x)
+        return self.norm("enc.output_norm" if self.arch == "neo-bert" else "output_norm", x)
 
     def logits(self, ids):
         f, h = self.f, self.hidden(ids)[-1]
         out = f.get("output.weight")
-        y = (f.get("token_embd.weight") if out is None else out) @ h / f.key("logit_scale", 1.0)
+        scale = f.key("logit_scale", 1.0)
+        y = (f.get("token_embd.weight") if out is None else out) @ h * (scale if self.arch == "cohere2" else 1 / scale)
+        if f.get("output.bias") is not None:
+            y = y + f.get("output.bias")
         cap = f.key("final_logit_softcapping", 0)
         return cap * np.tanh(y / cap) if cap else y
 
@@ -269,13 +281,13 @@ def golden(folder):
         if not m.arch in ENCODERS and m.f.key("pooling_type"):
             kinds.append("embed")
         for kind in kinds:
-            v = getattr(m, kind)(ids)
-            print(os.path.basename(path), kind, ",".join(map(str, ids)), *(f"{x:.6g}" for x in v))
+            yield os.path.basename(path), kind, ",".join(map(str, ids)), getattr(m, kind)(ids)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "golden":
-        golden(sys.argv[2])
+        for name, kind, ids, v in golden(sys.argv[2]):
+            print(name, kind, ids, *(f"{x:.6g}" for x in v))
     else:
         ids = [int(x) for x in sys.argv[3].split(",")]
         print(*(f"{x:.9g}" for x in getattr(Model(sys.argv[2]), sys.argv[1])(ids)))
