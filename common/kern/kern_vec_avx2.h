@@ -183,13 +183,20 @@ FN __m256 half_lo(__m256i a)
 	return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(b, 0xd8)));
 }
 FN vf vf_half_lo(vi a) { return (vf){ half_lo(a.l), half_lo(a.h) }; }
+FN int32_t word(const uint8_t *p)
+{
+	int32_t x;
+
+	memcpy(&x, p, 4);
+	return x;
+}
 FN __m128i rows4x4(const uint8_t *p, size_t stride)
 {
-	int32_t x[4];
+	__m128i r = _mm_cvtsi32_si128(word(p));
 
-	for (size_t i = 0; i < 4; i++)
-		memcpy(x + i, p + i * stride, 4);
-	return _mm_set_epi32(x[3], x[2], x[1], x[0]);
+	r = _mm_insert_epi32(r, word(p + stride), 1);
+	r = _mm_insert_epi32(r, word(p + 2 * stride), 2);
+	return _mm_insert_epi32(r, word(p + 3 * stride), 3);
 }
 FN vi vi_rows4(const uint8_t *p, size_t stride)
 {
@@ -242,7 +249,7 @@ FN void vf_store_pairs(float *p, vf even, vf odd)
 		_mm256_storeu_ps(p + 16 * i + 8, _mm256_permute2f128_ps(a, b, 0x31));
 	}
 }
-FN void vec_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
+FN void vec_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T1); }
 
 #undef FN
 #endif

@@ -90,13 +90,20 @@ FN vi vi_bcast(const void *p)
 	return _mm512_set1_epi32(x);
 }
 FN vf vf_half_lo(vi a) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a)); }
+FN int32_t word(const uint8_t *p)
+{
+	int32_t x;
+
+	memcpy(&x, p, 4);
+	return x;
+}
 FN __m128i rows4x4(const uint8_t *p, size_t stride)
 {
-	int32_t x[4];
+	__m128i r = _mm_cvtsi32_si128(word(p));
 
-	for (size_t i = 0; i < 4; i++)
-		memcpy(x + i, p + i * stride, 4);
-	return _mm_set_epi32(x[3], x[2], x[1], x[0]);
+	r = _mm_insert_epi32(r, word(p + stride), 1);
+	r = _mm_insert_epi32(r, word(p + 2 * stride), 2);
+	return _mm_insert_epi32(r, word(p + 3 * stride), 3);
 }
 FN vi vi_rows4(const uint8_t *p, size_t stride)
 {
@@ -141,7 +148,8 @@ FN void vf_store_pairs(float *p, vf even, vf odd)
 	vf_store(p, _mm512_permutex2var_ps(even, i, odd));
 	vf_store(p + 16, _mm512_permutex2var_ps(even, vi_add(i, vi_set1(8)), odd));
 }
-FN void vec_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
+/* Into L2: a strip is larger than L1, where it would push out what is in work. */
+FN void vec_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T1); }
 
 #undef FN
 #endif

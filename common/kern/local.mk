@@ -23,3 +23,6 @@ TESTS += %D%/kern_test
 %C%_kern_test_SOURCES = %D%/kern_test.c
 %C%_kern_test_LDADD = $(LIBS_COMMON)
 EXTRA_DIST += tests/fixtures/kern/kern.golden tests/fixtures/kern/make-kern.py
+EXTRA_PROGRAMS += tests/bench/bench-kern
+tests_bench_bench_kern_SOURCES = tests/bench/bench-kern.c
+tests_bench_bench_kern_LDADD = $(LIBS_COMMON)
