@@ -6,18 +6,6 @@
 #include "config.h"
 #include "model/model_impl.h"
 
-/* The head of a reranker: tanh(cls h), then one row a label. */
-static void load_classifier(struct loader *l)
-{
-	const struct gguf_tensor *t = gguf_find_tensor(l->g, "cls.output.weight");
-	int64_t d = l->m->info.n_embd;
-
-	l->layer = -1;
-	l->m->cls = load_lin(l, "cls", d, d, OPTIONAL);
-	if (t && t->ne[1] > 0 && t->ne[1] <= 64)
-		l->m->cls_out = load_lin(l, "cls.output", t->ne[1], d, REQUIRED);
-}
-
 /* What bert and nomic-bert share: embeddings of words and of segment 0, norms behind each half of a block. */
 static void load_post_norm(struct loader *l, bool nomic)
 {
@@ -95,6 +83,8 @@ void arch_modern_bert(struct loader *l)
 	load_windows(l, load_u32_or(l, "attention.sliding_window", INT32_MAX, 0), 3, true);
 	load_rope_local(l, load_f32_or(l, "rope.freq_base", 10000), true);
 	load_classifier(l);
+	m->cls_gelu = true;
+	m->cls_mean = load_u32_or(l, "classifier.pooling_type", MODEL_POOL_RANK, MODEL_POOL_MEAN) == MODEL_POOL_MEAN;
 }
 
 /* Llama's block, read from both sides. */

@@ -34,15 +34,12 @@ void arch_qwen2(struct loader *l)
 	load_qwen(l, false);
 }
 
-/* q and k normed by head; a reranker has one row a label. */
+/* q and k normed by head; a reranker has one row a label ("yes" and "no"). */
 void arch_qwen3(struct loader *l)
 {
-	const struct gguf_tensor *t = gguf_find_tensor(l->g, "cls.output.weight");
-
 	load_qwen(l, true);
-	l->layer = -1;
-	if (t && t->ne[1] > 0 && t->ne[1] <= 64)
-		l->m->cls_out = load_lin(l, "cls.output", t->ne[1], l->m->info.n_embd, REQUIRED);
+	load_classifier(l);
+	l->m->cls_softmax = true;
 }
 
 void arch_qwen3moe(struct loader *l)

@@ -100,34 +100,50 @@ static void unit(float *x, int64_t n)
 		x[i] = (float)((double)x[i] / sqrt(sum));
 }
 
+/* The scores of a reranker, one a label. */
+static void rank(struct model *m, float *out, const float *rows, int64_t n)
+{
+	float *a = m->work->vec[0], *b = m->work->vec[1];
+	int64_t d = m->info.n_embd, labels = m->cls_out.w.rows;
+
+	if (m->cls_mean)
+		mean(a, rows, n, d);
+	else
+		memcpy(a, rows + (m->causal ? n - 1 : 0) * d, (size_t)d * sizeof *a);
+	if (m->cls.w.data) {
+		apply(m, b, &m->cls, a);
+		if (m->cls_gelu)
+			kern_gelu_erf(a, b, d);
+		for (int64_t i = 0; !m->cls_gelu && i < d; i++)
+			a[i] = tanhf(b[i]);
+	}
+	if (m->cls_norm.w)
+		norm_row(m, a, a, &m->cls_norm);
+	apply(m, out, &m->cls_out, a);
+	if (m->cls_softmax)
+		kern_scale(out, 1 / kern_exp_sum(out, kern_max(out, labels), labels), labels);
+}
+
 /* From the rows of a document, n of them, to its vector. */
 static void finish(struct model *m, float *out, const float *rows, int64_t n, bool normalize)
 {
 	float *a = m->work->vec[0], *b = m->work->vec[1];
-	bool rank = m->info.pooling == MODEL_POOL_RANK;
 
-	if (!rank) {
-		pool_rows(m, a, rows, n);
-		for (int i = 0; i < 2 && m->dense[i].w.data; i++) {
-			float *t = a;
-
-			apply(m, b, &m->dense[i], a);
-			a = b;
-			b = t;
-		}
-		memcpy(out, a, (size_t)m->info.n_out * sizeof *out);
-		if (normalize)
-			unit(out, m->info.n_out);
+	if (m->info.pooling == MODEL_POOL_RANK) {
+		rank(m, out, rows, n);
 		return;
 	}
-	/* the first token for encoders, as BERT was trained; the last where only that has seen all */
-	memcpy(a, rows + (m->causal ? n - 1 : 0) * m->info.n_embd, (size_t)m->info.n_embd * sizeof *a);
-	if (m->cls.w.data) {
-		apply(m, b, &m->cls, a);
-		for (int64_t i = 0; i < m->cls.w.rows; i++)
-			a[i] = tanhf(b[i]);
+	pool_rows(m, a, rows, n);
+	for (int i = 0; i < 2 && m->dense[i].w.data; i++) {
+		float *t = a;
+
+		apply(m, b, &m->dense[i], a);
+		a = b;
+		b = t;
 	}
-	apply(m, out, &m->cls_out, a);
+	memcpy(out, a, (size_t)m->info.n_out * sizeof *out);
+	if (normalize)
+		unit(out, m->info.n_out);
 }
 
 /* ---- groups ------------------------------------------------------------------------------------ */

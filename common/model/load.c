@@ -316,6 +316,18 @@ void load_ends(struct loader *l)
 		m->out.w = m->embd;
 }
 
+void load_classifier(struct loader *l)
+{
+	const struct gguf_tensor *t = gguf_find_tensor(l->g, "cls.output.weight");
+	int64_t d = l->m->info.n_embd;
+
+	l->layer = -1;
+	l->m->cls = load_lin(l, "cls", d, d, OPTIONAL);
+	l->m->cls_norm = load_norm(l, "cls.norm", d, OPTIONAL);
+	if (t && t->ne[1] > 0 && t->ne[1] <= MODEL_MAX_LABELS)
+		l->m->cls_out = load_lin(l, "cls.output", t->ne[1], d, REQUIRED);
+}
+
 struct layer *load_layer(struct loader *l, int i)
 {
 	struct model *m = l->m;

@@ -9,6 +9,7 @@
 #define MODEL_MAX_VOCAB (1u << 24)
 #define MODEL_MAX_EXPERTS 1024u
 #define MODEL_MAX_USED 64u          /* experts a token */
+#define MODEL_MAX_LABELS 1024       /* of a reranker */
 #define MODEL_MAX_BATCH (1 << 16)
 #define MODEL_ROPES 2               /* tables of angles: of global and of local layers */
 
@@ -85,7 +86,12 @@ struct model {
 	struct norm embd_norm, out_norm;
 	struct lin out;      /* vocabulary; the embedding again where they are tied */
 	struct lin dense[2]; /* after pooling */
+	/* a reranker: cls_out(cls_norm(act(cls h))), all but cls_out optional */
 	struct lin cls, cls_out;
+	struct norm cls_norm;
+	bool cls_mean;       /* h is the mean, else the first row (the last where only that has seen all) */
+	bool cls_gelu;       /* act is GELU, else tanh */
+	bool cls_softmax;    /* over the labels, at the end */
 	struct layer *layers;
 	struct arena own;    /* layers, tables, converted vectors */
 	/* cache */
@@ -150,6 +156,8 @@ enum ffn_form { FFN_GATED, FFN_PLAIN, FFN_FUSED };
 void load_ffn(struct loader *l, struct layer *y, enum ffn_form form);
 /* "ffn_gate_inp", "ffn_{gate,up,down}_exps" or "ffn_gate_up_exps". */
 void load_experts(struct loader *l, struct layer *y);
+/* "cls", "cls.norm", "cls.output": the head of a reranker, where there is one. */
+void load_classifier(struct loader *l);
 /* Begin layer i: the names of its tensors, its heads and ffn length by the keys. */
 struct layer *load_layer(struct loader *l, int i);
 /* token_embd, output_norm, output (absent: tied). */

@@ -1,7 +1,7 @@
 /*
  * llama-numbers MODEL [MODE]: what llama.cpp computes, for comparison. Reads lines of token ids from standard input.
  *   logits (default): the logits after the last id of each line, one line each
- *   embed: the pooled vector of each line, of length 1
+ *   embed: the pooled vector of each line, of length 1; the scores of a reranker as they are
  *   greedy N: N more ids, chosen greedily, each as id:gap, gap being the difference of the two best log probabilities
  * Build against a tree of llama.cpp:
  *   cc -O2 -I$SRC/include -I$SRC/ggml/include llama-numbers.c -L$BUILD/bin -lllama -lggml -lggml-base -Wl,-rpath,$BUILD/bin
@@ -64,6 +64,7 @@ int main(int argc, char **argv)
 	if (!c)
 		return 1;
 	int n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(m)), d = llama_model_n_embd_out(m);
+	int rank = llama_pooling_type(c) == LLAMA_POOLING_TYPE_RANK;
 	while (fgets(line, sizeof line, stdin)) {
 		int n = 0;
 		double gap;
@@ -76,10 +77,11 @@ int main(int argc, char **argv)
 			const float *x = llama_get_embeddings_seq(c, 0);
 			double sum = 0;
 
+			d = rank ? (int)llama_model_n_cls_out(m) : d;
 			for (int i = 0; i < d; i++)
 				sum += (double)x[i] * x[i];
 			for (int i = 0; i < d; i++)
-				printf("%.9g ", x[i] / sqrt(sum));
+				printf("%.9g ", rank ? (double)x[i] : x[i] / sqrt(sum));
 		} else if (strcmp(mode, "greedy") == 0) {
 			for (int i = 0; i < more; i++) {
 				llama_token t = best(llama_get_logits_ith(c, -1), n_vocab, &gap);

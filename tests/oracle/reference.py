@@ -262,11 +262,22 @@ class Model:
 
     def embed(self, ids):
         h = self.hidden(ids)
+        if self.f.key("pooling_type") == 4:
+            return self.rank(h)
         v = {1: h.mean(0), 2: h[0], 3: h[-1]}[self.f.key("pooling_type")]
         for t in ("dense_2", "dense_3"):
             if self.f.get(t + ".weight") is not None:
                 v = self.f.get(t + ".weight") @ v
         return v / np.linalg.norm(v)
+
+    def rank(self, h):
+        """The scores of a reranker."""
+        f = self.f
+        v = h.mean(0) if self.arch == "modern-bert" else h[-1] if self.causal else h[0]
+        if f.get("cls.weight") is not None:
+            v = (gelu_erf if self.arch == "modern-bert" else np.tanh)(f.linear("cls", v))
+        v = f.linear("cls.output", self.norm("cls.norm", v))
+        return softmax(v) if self.arch == "qwen3" else v
 
 
 def golden(folder):
@@ -278,7 +289,7 @@ def golden(folder):
             s = (s * 1103515245 + 12345) % 2**31
             ids.append(s // 65536 % n_vocab)
         kinds = ["embed"] if m.arch in ENCODERS else ["logits"]
-        if not m.arch in ENCODERS and m.f.key("pooling_type"):
+        if m.arch not in ENCODERS and m.f.key("pooling_type"):
             kinds.append("embed")
         for kind in kinds:
             yield os.path.basename(path), kind, ",".join(map(str, ids)), getattr(m, kind)(ids)
