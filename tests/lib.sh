@@ -5,6 +5,8 @@ tap_n=0
 tap_failed=0
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/llmu.XXXXXX") || exit 1
 trap 'rm -rf "$scratch"' EXIT
+# where scripts/fetch-models put the real models, for the slow tests
+models=${XDG_DATA_HOME:-$HOME/.local/share}/llm-utils/models
 export XDG_CACHE_HOME="$scratch/cache" XDG_CONFIG_HOME="$scratch/config" XDG_DATA_HOME="$scratch/data"
 unset LLMU_MODEL_GENERATE LLMU_MODEL_EMBED
 fixtures=$top_srcdir/tests/fixtures

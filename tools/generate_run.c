@@ -214,6 +214,8 @@ static int set_call(struct run *x, struct job *j, struct err *e)
 	for (uint32_t i = 0; i < j->params.n; i++) {
 		c.completion_tokens += (uint64_t)j->rq[i].n_sampled;
 		c.t_done = j->rq[i].t_done > c.t_done ? j->rq[i].t_done : c.t_done;
+		c.ns_prompt += j->rq[i].ns_prompt;
+		c.ns_predicted += j->rq[i].ns_predicted;
 	}
 	buf_reset(&x->params);
 	buf_reset(&x->b);

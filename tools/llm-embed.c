@@ -122,7 +122,7 @@ static int shorten(const struct job *j, float *v, struct err *e)
 }
 
 static int set_result(struct job *j, const struct item *it, struct llm_doc *d, uint64_t from,
-		      struct err *e)
+		      uint64_t share_ns, struct err *e)
 {
 	struct llm_call c = { .stage = "embed",
 			      .model = llm_name(j->l),
@@ -131,7 +131,8 @@ static int set_result(struct job *j, const struct item *it, struct llm_doc *d, u
 			      .params = buf_str(&j->params),
 			      .prompt = it->text,
 			      .t_queued = from,
-			      .t_done = time_mono_ns() };
+			      .t_done = time_mono_ns(),
+			      .ns_prompt = share_ns };
 	char t[64];
 
 	if (d->err.code) {
@@ -154,19 +155,23 @@ static int set_result(struct job *j, const struct item *it, struct llm_doc *d, u
 /* Compute what is gathered, give the records back. */
 static int flush(struct job *j, struct err *e)
 {
-	uint64_t from = time_mono_ns();
+	uint64_t from = time_mono_ns(), ns, tokens = 0;
 
+	for (size_t i = 0; i < j->n; i++)
+		tokens += j->items[i].ids.n;
 	for (size_t i = 0; i < j->n; i++)
 		j->docs[i] = (struct llm_doc){ .ids = j->items[i].ids.v,
 					       .n = (int32_t)j->items[i].ids.n,
 					       .out = j->vectors + i * j->n_out };
 	if (llm_embed(j->l, j->docs, j->n, j->o->normalize && j->n_dim == j->n_out, e))
 		return -1;
+	ns = time_mono_ns() - from;
 	for (size_t i = 0; i < j->n; i++) {
 		struct err fault = { 0 };
+		uint64_t part = tokens ? ns * j->items[i].ids.n / tokens : 0;
 
 		j->tally->tokens += j->items[i].ids.n;
-		if (set_result(j, &j->items[i], &j->docs[i], from, &fault))
+		if (set_result(j, &j->items[i], &j->docs[i], from, part, &fault))
 			record_fail(j->items[i].r, &fault, 0);
 		if (record_done(j->io, j->items[i].r, e))
 			return -1;

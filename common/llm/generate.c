@@ -24,7 +24,8 @@ struct slot {
 	uint64_t used;       /* when it was last shared or finished */
 	size_t cap_logprobs;
 	struct gen_text text;
-	int32_t row; /* in this step, or -1 */
+	int32_t row;    /* in this step, or -1 */
+	int32_t n_step; /* tokens in this step */
 	struct sample_choice next;
 };
 struct waiting {
@@ -393,6 +394,8 @@ static int32_t plan(struct llm_gen *g, int32_t *n_rows)
 	size_t turn = g->turn;
 	bool left_out = false;
 
+	for (size_t k = 0; k < g->n_slots; k++)
+		g->slots[k].n_step = 0;
 	for (int decode = 1; decode >= 0; decode--)
 		for (size_t k = 0; k < g->n_slots && n < LLM_STEP; k++) {
 			struct slot *s = &g->slots[(turn + k) % g->n_slots];
@@ -405,7 +408,7 @@ static int32_t plan(struct llm_gen *g, int32_t *n_rows)
 			if (rows ==
 			    g->max_rows) /* no logits left: a prompt stops before its last token */
 				left--;
-			for (; left > 0 && n < LLM_STEP; left--, n++) {
+			for (; left > 0 && n < LLM_STEP; left--, n++, s->n_step++) {
 				g->ids[n] = s->toks.v[s->n_done++];
 				g->seqs[n] = s->seq;
 			}
@@ -522,8 +525,23 @@ static int accept(bool *ended, struct llm_gen *g, struct slot *s, struct err *e)
 	return 0;
 }
 
+/* Each request's part of a step's time, by its tokens: the parts of all add up to the machine's time. */
+static void share_time(struct llm_gen *g, int32_t n, uint64_t ns)
+{
+	for (size_t k = 0; k < g->n_slots; k++) {
+		struct slot *s = &g->slots[k];
+		uint64_t part = ns * (uint64_t)s->n_step / (uint64_t)n;
+
+		if (s->n_step && s->rq && s->state == SLOT_DECODE)
+			s->rq->ns_predicted += part;
+		else if (s->n_step && s->rq)
+			s->rq->ns_prompt += part;
+	}
+}
+
 static int run_step(struct llm_gen *g, struct err *e)
 {
+	uint64_t from = time_mono_ns();
 	int32_t n_rows, n = plan(g, &n_rows);
 	struct model_step ms = { .n = n,
 				 .ids = g->ids,
@@ -540,6 +558,7 @@ static int run_step(struct llm_gen *g, struct err *e)
 		return -1;
 	err_clear(e);
 	os_pool_run(llm_pool(g->l), sample_row, g, (size_t)n_rows);
+	share_time(g, n, time_mono_ns() - from);
 	for (int32_t i = 0; i < n_rows; i++) {
 		struct slot *s = g->row_slot[i];
 		bool ended = true;

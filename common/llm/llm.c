@@ -172,6 +172,10 @@ const struct llm_opts *llm_options(const struct llm *l)
 uint32_t llm_ctx(const struct llm *l)
 {
 	int32_t trained = l->model ? model_info(l->model)->n_ctx_train : 0;
+	/* kept by llm-model import: an encoder may be meant for less than its positions allow */
+	uint32_t kept = gguf_u32_or(l->g, "llmu.max_length", 0);
 
-	return l->o.ctx || trained <= 0 ? l->o.ctx : (uint32_t)trained;
+	if (l->o.ctx || trained <= 0)
+		return l->o.ctx;
+	return kept && kept < (uint32_t)trained ? kept : (uint32_t)trained;
 }

@@ -120,6 +120,7 @@ struct llm_request {
 	enum llm_finish finish;
 	int32_t n_cached;      /* prompt tokens whose work was there already */
 	uint64_t t_queued, t_start, t_first, t_done; /* mono ns */
+	uint64_t ns_prompt, ns_predicted; /* its share of the machine's time: what others in the batch used is theirs */
 	struct err err;        /* code != ERR_OK: it failed alone */
 };
 /*
@@ -207,6 +208,7 @@ struct llm_call {
 	struct str params;      /* a JSON object */
 	struct str prompt;      /* what prompt_hash is of, or empty */
 	uint64_t t_queued, t_start, t_first, t_done;
+	uint64_t ns_prompt, ns_predicted; /* its share of the machine's time, 0 not known */
 };
 int llm_call_put(struct buf *out, const struct llm_call *c, struct err *e);
 

@@ -252,6 +252,10 @@ int llm_call_put(struct buf *out, const struct llm_call *c, struct err *e)
 		put_ms(&w, "predicted", c->t_first, c->t_done);
 	}
 	put_ms(&w, "total", c->t_queued, c->t_done);
+	if (c->ns_prompt || c->ns_predicted) {
+		put_ms(&w, "machine_prompt", 0, c->ns_prompt);
+		put_ms(&w, "machine_predicted", 0, c->ns_predicted);
+	}
 	json_w_end(&w, '}');
 	put_i64(&w, "created", time_unix_s());
 	json_w_end(&w, '}');

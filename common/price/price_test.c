@@ -354,6 +354,14 @@ static void test_shapes(const struct price_book *b)
 	     "\"timings\":{\"prompt\":1500.25,"
 	     "\"predicted\":1000}}",
 	     "0.000291695833333334 = 0.000175029166666667 0 0.000116666666666667");
+	/* its share of a batch, where that is told; the whole time where no part is */
+	COST("{\"model\":\"x.gguf\",\"model_digest\":\"ab\",\"usage\":{\"prompt_tokens\":9},"
+	     "\"timings\":{\"prompt\":9000,\"predicted\":9000,\"machine_prompt\":1500.25,"
+	     "\"machine_predicted\":1000}}",
+	     "0.000291695833333334 = 0.000175029166666667 0 0.000116666666666667");
+	COST("{\"model\":\"x.gguf\",\"model_digest\":\"ab\",\"usage\":{\"prompt_tokens\":9},"
+	     "\"timings\":{\"total\":1500.25}}",
+	     "0.000175029166666667 = 0.000175029166666667 0 0");
 	COST("{\"model\":\"x.gguf\",\"model_digest\":\"ab\",\"usage\":{\"prompt_tokens\":9}}",
 	     "unpriced");
 }

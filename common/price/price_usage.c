@@ -472,13 +472,19 @@ static int read_members(struct reader *r, struct json_val obj, unsigned depth, s
 	return 0;
 }
 
-/* Milliseconds of `timings` to units of seconds. */
-static int read_seconds(struct reader *r, enum price_unit unit, const char *name, struct err *e)
+/*
+ * Milliseconds of `timings` to units of seconds: the call's own share of the machine where it is told (others ran in the
+ * same batch), else the time it took.
+ */
+static int read_seconds(struct reader *r, enum price_unit unit, const char *const *names, struct err *e)
 {
-	struct json_val v = json_get(r->timings, name);
+	struct json_val v = { .type = JSON_NONE };
+	const char *name = names[0];
 	int64_t us;
 	bool inexact;
 
+	for (int i = 0; names[i] && v.type != JSON_NUMBER; i++)
+		v = json_get(r->timings, name = names[i]);
 	if (v.type != JSON_NUMBER)
 		return 0;
 	if (price_decimal_i64(&us, &inexact, v.raw, 3, e) || us < 0 || us > COUNT_MAX * PRICE_MICRO)
@@ -491,6 +497,9 @@ static int read_seconds(struct reader *r, enum price_unit unit, const char *name
 
 int price_call_read(struct price_call *out, struct json_val obj, struct arena *a, struct err *e)
 {
+	static const char *const input[] = { "machine_prompt", "prompt", NULL };
+	static const char *const output[] = { "machine_predicted", "predicted", NULL };
+	static const char *const whole[] = { "total", NULL };
 	struct reader r = { .call = out, .arena = a };
 
 	*out = (struct price_call){
@@ -505,8 +514,11 @@ int price_call_read(struct price_call *out, struct json_val obj, struct arena *a
 		out->model = r.request_model;
 	out->local = r.digest && !out->provider.n;
 	combine(out, &r.counts);
-	if (out->local && (read_seconds(&r, PRICE_INPUT_SECONDS, "prompt", e) ||
-			   read_seconds(&r, PRICE_OUTPUT_SECONDS, "predicted", e)))
+	if (out->local && (read_seconds(&r, PRICE_INPUT_SECONDS, input, e) ||
+			   read_seconds(&r, PRICE_OUTPUT_SECONDS, output, e)))
+		return -1;
+	if (out->local && !(out->usage.have & (1u << PRICE_INPUT_SECONDS | 1u << PRICE_OUTPUT_SECONDS)) &&
+	    read_seconds(&r, PRICE_INPUT_SECONDS, whole, e))
 		return -1;
 	return 0;
 }

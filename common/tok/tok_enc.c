@@ -480,7 +480,7 @@ static int bert_fragment(struct tok_enc *x, struct str text, struct err *e)
 		if (alone && bert_flush(x, e))
 			return -1;
 		for (unsigned k = 0; k < n; k++) {
-			uint32_t c = tok_bert_class(out[k]);
+			uint32_t c = uni_class(out[k]);
 			char u[4];
 			bool punct = (c & UNI_P) || (out[k] < 0x80 && (c & UNI_S));
 

@@ -186,7 +186,6 @@ int tok_normalize(struct tok_normed *nd, const struct tok *t, struct str text, b
 /* One character as BERT's normalizer leaves it: up to 2 * UNI_DECOMP_MAX code points; 0 when it is dropped. */
 unsigned tok_norm_bert(uint32_t *out, const struct tok *t, uint32_t cp);
 bool tok_is_cjk(uint32_t cp);
-uint32_t tok_bert_class(uint32_t cp);
 /* SentencePiece's compiled map of characters; checked here. */
 int tok_add_charsmap(struct tok *t, struct str map, struct err *e);
 

@@ -40,37 +40,15 @@ bool tok_is_cjk(uint32_t cp)
 				(cp >= 0x2f800 && cp <= 0x2fa1f));
 }
 
-/*
- * The class of a code point in Unicode 8.0, whose categories Hugging Face's BERT steps use (crate unicode_categories); what
- * is younger has none.
- */
-uint32_t tok_bert_class(uint32_t cp)
-{
-	switch (cp) {
-	case 0x166d: /* these six were of another category then */
-	case 0x111c9:
-		return UNI_BIT(UNI_PO);
-	case 0x1734:
-		return UNI_BIT(UNI_MN);
-	case 0x1885:
-	case 0x1886:
-		return UNI_BIT(UNI_LO);
-	case 0xa9bd:
-		return UNI_BIT(UNI_MC);
-	default:
-		return uni_record(cp) & UNI_R_YOUNG ? UNI_BIT(UNI_CN) : uni_class(cp);
-	}
-}
-
 unsigned tok_norm_bert(uint32_t *out, const struct tok *t, uint32_t cp)
 {
-	uint32_t d[UNI_DECOMP_MAX], c = tok_bert_class(cp);
+	uint32_t d[UNI_DECOMP_MAX], c = uni_class(cp);
 	unsigned n = 1, k = 0;
 
 	if (t->clean_text) {
 		bool line = cp == '\t' || cp == '\n' || cp == '\r';
 
-		if (cp == 0xfffd || (!line && (c & (UNI_BIT(UNI_CC) | UNI_BIT(UNI_CF) | UNI_BIT(UNI_CO)))))
+		if (cp == 0xfffd || (!line && (c & (UNI_BIT(UNI_CC) | UNI_BIT(UNI_CF) | UNI_BIT(UNI_CN) | UNI_BIT(UNI_CO)))))
 			return 0;
 		if (line || (c & UNI_WS)) {
 			out[0] = ' ';
@@ -81,7 +59,7 @@ unsigned tok_norm_bert(uint32_t *out, const struct tok *t, uint32_t cp)
 	if (t->strip_accents)
 		n = uni_decompose(d, cp, false);
 	for (unsigned i = 0; i < n; i++) {
-		if (t->strip_accents && (tok_bert_class(d[i]) & UNI_BIT(UNI_MN)))
+		if (t->strip_accents && (uni_class(d[i]) & UNI_BIT(UNI_MN)))
 			continue;
 		if (t->lowercase)
 			k += uni_lower(out + k, d[i]);
@@ -263,7 +241,7 @@ static void filter(struct tok_chars *c, enum tok_norm_op op)
 		while (from < to && blank(&c->v[to - 1]))
 			to--;
 	for (size_t i = from; i < to; i++)
-		if (op != TOK_NORM_STRIP_ACCENTS || !(uni_class(c->v[i].cp) & UNI_M))
+		if (op != TOK_NORM_STRIP_ACCENTS || !(uni_class(c->v[i].cp) & UNI_BIT(UNI_MN)))
 			c->v[k++] = c->v[i];
 	c->n = k;
 }

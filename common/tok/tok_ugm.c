@@ -1,8 +1,5 @@
-/*
- * Unigram: the segmentation whose scores have the largest sum (Viterbi, Kudo 2018); unknown characters cost 10 more than the
- * worst piece. Sums are doubles, as in Hugging Face's tokenizers; SentencePiece adds floats over the whole text and may take
- * the other of two segmentations that are equal but for rounding.
- */
+/* Unigram: the segmentation whose scores have the largest sum (Viterbi, Kudo 2018); unknown characters cost 10 more than the
+ * worst piece. */
 #include "config.h"
 #include "tok/tok_impl.h"
 
@@ -73,12 +70,8 @@ int tok_ugm_word(struct tok_word *w, const struct tok *t, const char *p, size_t 
 			if (best[j].start == UINT32_MAX || s > best[j].score)
 				best[j] = (struct tok_best){ s, (uint32_t)i, id };
 		}
-		if (!single) {
-			double s = best[i].score + t->unk_score;
-
-			if (best[i + one].start == UINT32_MAX || s > best[i + one].score)
-				best[i + one] = (struct tok_best){ s, (uint32_t)i, -1 };
-		}
+		if (!single && (best[i + one].start == UINT32_MAX || best[i].score + t->unk_score > best[i + one].score))
+			best[i + one] = (struct tok_best){ best[i].score + t->unk_score, (uint32_t)i, -1 };
 	}
 	/* the way back, turned round in place */
 	for (size_t j = n; j; j = best[j].start, k++)

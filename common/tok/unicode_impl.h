@@ -31,8 +31,7 @@ enum {
 #define UNI_R_NFC 0x400u /* … or perhaps not */
 #define UNI_R_NFKC 0x800u
 #define UNI_R_SB(r) ((r) >> 12 & 15u)
-#define UNI_R_CCC(r) ((r) >> 16 & 255u)
-#define UNI_R_YOUNG 0x1000000u /* not in Unicode 8.0 */
+#define UNI_R_CCC(r) ((r) >> 16)
 enum uni_sb { /* Sentence_Break, UAX 29 */
 	UNI_SB_OTHER, UNI_SB_CR, UNI_SB_LF, UNI_SB_SEP, UNI_SB_EXTEND, UNI_SB_FORMAT, UNI_SB_SP, UNI_SB_LOWER,
 	UNI_SB_UPPER, UNI_SB_OLETTER, UNI_SB_NUMERIC, UNI_SB_ATERM, UNI_SB_SCONTINUE, UNI_SB_STERM, UNI_SB_CLOSE

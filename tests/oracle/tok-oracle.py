@@ -18,7 +18,7 @@ import random
 import subprocess
 import sys
 
-from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 import pretokenizers
 
@@ -86,7 +86,7 @@ def compare_pieces(build):
 def rebuild_bpe(get):
     pre = get("tokenizer.ggml.pre")
     tokens, types = get("tokenizer.ggml.tokens"), get("tokenizer.ggml.token_type")
-    vocab = {t: i for i, t in enumerate(tokens) if types[i] in (1, 4)}
+    vocab = {t: i for i, t in enumerate(tokens) if types[i] == 1}
     merges = [tuple(m.split(" ", 1)) for m in get("tokenizer.ggml.merges")]
     merges = [m for m in merges if m[0] in vocab and m[1] in vocab and m[0] + m[1] in vocab]
     same = {"starcoder": "smollm", "refact": "smollm", "command-r": "smollm", "mpt": "gpt-2"}
@@ -95,7 +95,6 @@ def rebuild_bpe(get):
         tok.normalizer = normalizers.NFC()
     tok.pre_tokenizer = pre_tokenizers.Sequence([pretokenizers.splitter(same.get(pre, pre)),
                                                  pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-    tok.add_tokens([AddedToken(t, normalized=False) for t, kind in zip(tokens, types) if kind == 4])
     return lambda text: tok.encode(text, add_special_tokens=False).ids
 
 
