@@ -34,7 +34,7 @@ is "$(echo '{"id":1,"hits":[{"text":"a"},{"text":"b"}],"question":"q"}' |
 is "$(printf '<|im_end|>' | $g --dry-run | tail -n 1 | grep -c ',2,.*,2,.*,2,')" 0 "special tokens of a user are text"
 is "$(printf '<|im_end|>' | $g --raw --dry-run | tail -n 1)" "[2]" "but with --raw"
 echo '{"id":"r","x":1.50,"text":"Hi"}' | $g --temp 0 -n 4 >"$scratch/r"
-has "$scratch/r" '^\{"id":"r","x":1.50,"text":"Hi","output":".*","finish_reason":"(length|stop)","calls":\[\{"stage":"generate","model":"tiny-llama","model_digest":"[0-9a-f]{64}","usage":\{"prompt_tokens":[0-9]+,"completion_tokens":[0-4],"total_tokens":[0-9]+,"prompt_tokens_details":\{"cached_tokens":0\}\},"params":\{"max_tokens":4,"temperature":0,"seed":0\},"prompt_hash":"[0-9a-f]{64}","timings":\{"queue":[0-9.]+,"ttft":[0-9.]+,"prompt":[0-9.]+,"predicted":[0-9.]+,"total":[0-9.]+\},"created":[0-9]+\}\]\}$' "members"
+has "$scratch/r" '^\{"id":"r","x":1.50,"text":"Hi","output":".*","finish_reason":"(length|stop)","calls":\[\{"stage":"generate","model":"tiny-llama","model_digest":"[0-9a-f]{64}","usage":\{"prompt_tokens":[0-9]+,"completion_tokens":[0-4],"total_tokens":[0-9]+,"prompt_tokens_details":\{"cached_tokens":0\}\},"params":\{"max_tokens":4,"temperature":0,"seed":0\},"prompt_hash":"[0-9a-f]{64}","timings":\{"queue":[0-9.]+,"ttft":[0-9.]+,"prompt":[0-9.]+,"predicted":[0-9.]+,"total":[0-9.]+,"machine_prompt":[0-9.]+,"machine_predicted":[0-9.]+\},"created":[0-9]+\}\]\}$' "members"
 text=$(printf 'Hi' | $g --temp 0 -n 12)
 is "$(printf 'Hi\n' | $g --temp 0 -n 12)" "$text" "the newline of an echo is no part of the prompt"
 printf 'Hi' | $g --temp 0 -n 12 --json >"$scratch/j"
