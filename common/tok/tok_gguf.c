@@ -17,13 +17,15 @@ struct loader {
 
 static int add_plain(struct loader *l, size_t id, struct str s)
 {
-	const struct tok *t = l->t;
+	struct tok *t = l->t;
 
 	if (t->model == TOK_BPE && t->byte_level) {
-		if (t->attr[id] != TOK_NORMAL && t->attr[id] != TOK_UNUSED)
+		if (t->attr[id] != TOK_NORMAL) {
 			buf_adds(&l->blob, s);
-		else if (!tok_unmap_bytes(&l->blob, s))
+		} else if (!tok_unmap_bytes(&l->blob, s)) { /* a text that no bytes are written as is never met */
+			t->attr[id] = TOK_UNUSED;
 			buf_adds(&l->blob, s);
+		}
 		return 0;
 	}
 	if (t->model == TOK_WPM) {

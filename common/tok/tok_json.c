@@ -142,8 +142,10 @@ static void put_text(struct tok_json *j, struct buf *blob, size_t id)
 		else
 			buf_adds(blob, s);
 	} else if (t->byte_level) {
-		if (!tok_unmap_bytes(blob, s))
+		if (!tok_unmap_bytes(blob, s)) { /* a text that no bytes are written as is never met */
+			t->attr[id] = TOK_UNUSED;
 			buf_adds(blob, s);
+		}
 	} else if (t->model == TOK_WPM) {
 		if (t->attr[id] == TOK_NORMAL && !str_starts(s, STR("##")))
 			buf_addc(blob, ' ');

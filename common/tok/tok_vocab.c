@@ -81,11 +81,8 @@ struct str tok_key(const struct tok *t, int32_t id, enum tok_kind *kind)
 	case TOK_CONTROL:
 	case TOK_UNKNOWN:
 	case TOK_BYTE:
-		*kind = TOK_APART;
-		return s;
 	case TOK_UNUSED:
-		if (t->model == TOK_SPM || t->model == TOK_UGM)
-			*kind = TOK_APART;
+		*kind = TOK_APART;
 		return s;
 	default:
 		break;
