@@ -9,7 +9,7 @@
  */
 #define P VEC_PANELS
 #define LINE ((size_t)P * 64) /* bytes of one step of 4 columns in all panels of a tile */
-#if defined VEC_NO_UNROLL || defined __SANITIZE_ADDRESS__
+#if defined VEC_NO_UNROLL || defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 #define UNROLL
 #elif defined __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
