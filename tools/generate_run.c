@@ -28,12 +28,30 @@ static struct json_val param(void *r, const char *name)
 	return record_param(r, name);
 }
 
+static bool is_batch(struct record *r)
+{
+	struct json_val o = record_json(r);
+
+	return json_get(o, "body").type == JSON_OBJECT &&
+	       json_get(o, "custom_id").type == JSON_STRING;
+}
+
+/* Is the text the prompt itself: /v1/completions? */
+static bool is_completion(struct record *r)
+{
+	struct json_val url = json_get(record_json(r), "url");
+
+	return is_batch(r) && str_ends(url.raw, STR("/completions\"")) &&
+	       !str_ends(url.raw, STR("/chat/completions\""));
+}
+
 /* ---- prompts ------------------------------------------------------------------------------- */
 
 int gen_prompt(struct gen *g, struct record *r, const struct llm_params *p, struct err *e)
 {
 	struct json_val messages = record_messages(r);
 	int32_t limit = g->truncate, ctx = (int32_t)llm_ctx(g->l);
+	struct llm_prompter plain = g->prompter;
 	struct str text = STR("");
 
 	if (messages.type == JSON_NONE && !g->fill && record_text(&text, r, e))
@@ -45,10 +63,14 @@ int gen_prompt(struct gen *g, struct record *r, const struct llm_params *p, stru
 		text.n -= str_ends(text, STR("\n"));
 		text.n -= str_ends(text, STR("\r"));
 	}
+	if (is_completion(r)) {
+		plain.chat = NULL;
+		plain.raw = true;
+	}
 	if (!limit)
 		limit = ctx > p->max_tokens ? ctx - p->max_tokens : ctx / 2;
-	return llm_prompt_make(&g->prompt, &g->prompter, g->enc, record_json(r), messages, text,
-			       limit, record_arena(r), e);
+	return llm_prompt_make(&g->prompt, &plain, g->enc, record_json(r), messages, text, limit,
+			       record_arena(r), e);
 }
 
 int gen_set_truncated(struct record *r, int32_t from, int32_t to, struct err *e)
@@ -228,6 +250,97 @@ static int set_call(struct run *x, struct job *j, struct err *e)
 	return llm_call_put(&x->b, &c, e) || record_add_call(j->r, buf_str(&x->b), e);
 }
 
+/* ---- lines of OpenAI's Batch API ----------------------------------------------------------- */
+
+static void put_batch_choice(struct json_w *w, const struct job *j, uint32_t i)
+{
+	json_w_begin(w, '{');
+	json_w_key(w, "index");
+	json_w_u64(w, i);
+	if (is_completion(j->r)) {
+		json_w_key(w, "text");
+		json_w_str(w, answer(j, &j->rq[i]));
+	} else {
+		json_w_key(w, "message");
+		json_w_begin(w, '{');
+		json_w_key(w, "role");
+		json_w_strz(w, "assistant");
+		json_w_key(w, "content");
+		json_w_str(w, answer(j, &j->rq[i]));
+		json_w_end(w, '}');
+	}
+	json_w_key(w, "logprobs");
+	if (j->params.n_top >= 0)
+		put_logprobs(w, llm_tok(j->g->l), &j->rq[i]);
+	else
+		json_w_null(w);
+	json_w_key(w, "finish_reason");
+	json_w_strz(w, finish_name(&j->rq[i]));
+	json_w_end(w, '}');
+}
+
+static void put_batch_body(struct json_w *w, const struct job *j, const char *id)
+{
+	uint64_t n = 0;
+
+	json_w_begin(w, '{');
+	json_w_key(w, "id");
+	json_w_strz(w, id);
+	json_w_key(w, "object");
+	json_w_strz(w, is_completion(j->r) ? "text_completion" : "chat.completion");
+	json_w_key(w, "created");
+	json_w_i64(w, time_unix_s());
+	json_w_key(w, "model");
+	json_w_strz(w, llm_name(j->g->l));
+	json_w_key(w, "choices");
+	json_w_begin(w, '[');
+	for (uint32_t i = 0; i < j->params.n; i++) {
+		put_batch_choice(w, j, i);
+		n += (uint64_t)j->rq[i].n_sampled;
+	}
+	json_w_end(w, ']');
+	json_w_key(w, "usage");
+	json_w_begin(w, '{');
+	json_w_key(w, "prompt_tokens");
+	json_w_u64(w, j->ids.n);
+	json_w_key(w, "completion_tokens");
+	json_w_u64(w, n);
+	json_w_key(w, "total_tokens");
+	json_w_u64(w, j->ids.n + n);
+	json_w_end(w, '}');
+	json_w_end(w, '}');
+}
+
+/* The answer in the form of the API's output file, in place of the record. */
+static int set_batch(struct run *x, struct job *j, struct err *e)
+{
+	struct str id = json_get(record_json(j->r), "custom_id").raw;
+	uint64_t h = hash64(id.p, id.n, sample_key(0, j->ids.v, j->ids.n));
+	struct json_w w = json_w(&x->b);
+	char name[40];
+
+	buf_reset(&x->b);
+	snprintf(name, sizeof name, "req_%016llx", (unsigned long long)h);
+	json_w_begin(&w, '{');
+	json_w_key(&w, "id");
+	json_w_strz(&w, name);
+	json_w_key(&w, "custom_id");
+	json_w_raw(&w, id);
+	json_w_key(&w, "response");
+	json_w_begin(&w, '{');
+	json_w_key(&w, "status_code");
+	json_w_u64(&w, 200);
+	json_w_key(&w, "request_id");
+	json_w_strz(&w, name);
+	json_w_key(&w, "body");
+	put_batch_body(&w, j, name);
+	json_w_end(&w, '}');
+	json_w_key(&w, "error");
+	json_w_null(&w);
+	json_w_end(&w, '}');
+	return buf_check(&x->b, e) || record_emit(j->r, buf_str(&x->b), e);
+}
+
 static int set_answer(struct run *x, struct job *j, struct err *e)
 {
 	for (uint32_t i = 0; i < j->params.n; i++)
@@ -242,6 +355,8 @@ static int set_answer(struct run *x, struct job *j, struct err *e)
 				return -1;
 		return 0;
 	}
+	if (is_batch(j->r))
+		return set_batch(x, j, e);
 	return record_set_str(j->r, "output", answer(j, &j->rq[0]), e) ||
 	       record_set_str(j->r, "finish_reason", str_of(finish_name(&j->rq[0])), e) ||
 	       (j->params.n_top >= 0 && set_logprobs(x, j, e)) ||

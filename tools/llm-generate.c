@@ -71,7 +71,7 @@ static const struct cli_opt options[] = {
 	CLI_FLAG('x', "extract", struct opts, extract, "of the answer only the first fenced block"),
 	CLI_U32('c', "ctx-size", "N", struct opts, ctx, 8, INT32_MAX,
 		"most tokens of prompt and answer [as trained]"),
-	CLI_STR(0, "kv-type", "f16|q8_0", struct opts, kv_type, "type of the KV cache [f16]"),
+	CLI_STR(0, "kv-type", "f16|q8_0|f32", struct opts, kv_type, "type of the KV cache [f16]"),
 	CLI_FLAG(0, "stream", struct opts, stream, "show text as it comes, at a terminal [on]"),
 	CLI_FLAG(0, "json", struct opts, io.json, "records out for text in"),
 	CLI_THREADS(struct opts, threads),

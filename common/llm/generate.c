@@ -65,7 +65,10 @@ static size_t cache_tokens(const struct llm_gen *g)
 {
 	const struct model_info *mi = model_info(llm_model(g->l));
 	size_t per = mi->kv_bytes_per_token ? mi->kv_bytes_per_token : 1, most, all;
+	const char *type = llm_options(g->l)->kv_type;
 
+	if (type && !strcmp(type, "f32"))
+		per *= 2;
 	most = (size_t)(os_memory_available() / 2 / per);
 	if (!ckd_mul_size(&all, g->jobs, (size_t)g->ctx + KERN_KV_PAGE))
 		all = SIZE_MAX;

@@ -49,14 +49,14 @@ static int kv_type(uint32_t *out, const char *name, struct err *e)
 	static const struct {
 		const char *name;
 		uint32_t type;
-	} types[] = { { "f16", GGUF_F16 }, { "q8_0", GGUF_Q8_0 } };
+	} types[] = { { "f16", GGUF_F16 }, { "q8_0", GGUF_Q8_0 }, { "f32", MODEL_KV_F32 } };
 
 	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
 		if (!strcmp(name ? name : "f16", types[i].name)) {
 			*out = types[i].type;
 			return 0;
 		}
-	return err_set(e, ERR_USAGE, "a KV cache of type %s: choose f16 or q8_0", name);
+	return err_set(e, ERR_USAGE, "a KV cache of type %s: choose f16, q8_0 or f32", name);
 }
 
 static int pooling(int *out, const char *name, struct err *e)

@@ -63,9 +63,8 @@ struct llm_opts {
 	unsigned threads;      /* 0: all processors */
 	unsigned jobs;         /* most sequences at once */
 	uint32_t ctx;          /* most tokens a sequence; 0: what the model was trained for */
-	const char *kv_type;   /* "f16" (NULL) or "q8_0" */
+	const char *kv_type;   /* "f16" (NULL), "q8_0" or "f32" */
 	const char *pooling;   /* NULL: as the file says */
-	const char *prompt_cache; /* folder, or NULL */
 	bool tokenizer_only;   /* no weights: llm-tokenize */
 	bool force_tokenizer;  /* accept an unknown pre-tokenizer */
 };

@@ -1,15 +1,12 @@
 /*
- * arch_bert: encoders that read a text from both sides. GELU is the exact one (erf), as the
- * models were trained; llama.cpp runs its tanh form through a table (its #29252). Layouts: ggml-
- * org/llama.cpp src/models/{bert,nomic-bert,modern-bert,neo-bert,eurobert}.cpp.
+ * arch_bert: encoders that read a text from both sides. GELU is the exact one (erf), as the models were trained;
+ * llama.cpp runs its tanh form through a table (its #29252). Layouts: ggml-org/llama.cpp
+ * src/models/{bert,nomic-bert,modern-bert,neo-bert,eurobert}.cpp.
  */
 #include "config.h"
 #include "model/model_impl.h"
 
-/*
- * What bert and nomic-bert share: embeddings of words and of segment 0, norms behind each half
- * of a block.
- */
+/* What bert and nomic-bert share: embeddings of words and of segment 0, norms behind each half of a block. */
 static void load_post_norm(struct loader *l, bool nomic)
 {
 	struct model *m = l->m;
@@ -54,10 +51,7 @@ void arch_nomic_bert(struct loader *l)
 	load_post_norm(l, true);
 }
 
-/*
- * Norms before each half of a block (none before the first), one of three layers sees all, the
- * others a symmetric window.
- */
+/* Norms before each half of a block (none before the first), one of three layers sees all, the others a symmetric window. */
 void arch_modern_bert(struct loader *l)
 {
 	struct model *m = l->m;
@@ -90,13 +84,11 @@ void arch_modern_bert(struct loader *l)
 	load_rope_local(l, load_f32_or(l, "rope.freq_base", 10000), true);
 	load_classifier(l);
 	m->cls_gelu = true;
-	m->cls_mean = load_u32_or(l, "classifier.pooling_type", MODEL_POOL_RANK, MODEL_POOL_MEAN) ==
-		      MODEL_POOL_MEAN;
+	m->cls_mean = load_u32_or(l, "classifier.pooling_type", MODEL_POOL_RANK, MODEL_POOL_MEAN) == MODEL_POOL_MEAN;
 }
 
 /* Llama's block, read from both sides. */
-static void load_llama_encoder(struct loader *l, bool neox, const char *last_norm,
-			       enum ffn_form form)
+static void load_llama_encoder(struct loader *l, bool neox, const char *last_norm, enum ffn_form form)
 {
 	struct model *m = l->m;
 	int64_t d = m->info.n_embd;

@@ -1,8 +1,7 @@
 /*
- * arch_gemma: Gemma 1 to 3 and EmbeddingGemma. Embeddings times sqrt(d), GeGLU, norms with their
- * +1 already added in the file; from 2 on also norms on what the halves of a block give, and
- * local layers. Layouts: ggml-org/llama.cpp src/models/{gemma,gemma2,gemma3,gemma-
- * embedding}.cpp.
+ * arch_gemma: Gemma 1 to 3 and EmbeddingGemma. Embeddings times sqrt(d), GeGLU, norms with their +1 already added in the
+ * file; from 2 on also norms on what the halves of a block give, and local layers. Layouts: ggml-org/llama.cpp
+ * src/models/{gemma,gemma2,gemma3,gemma-embedding}.cpp.
  */
 #include "config.h"
 #include "model/model_impl.h"
@@ -88,8 +87,6 @@ void arch_gemma_embedding(struct loader *l)
 	mid = load_u32_or(l, "dense_2_feat_out", MODEL_MAX_DIM, 0);
 	if (mid) {
 		m->dense[0] = load_lin(l, "dense_2", mid, d, REQUIRED);
-		m->dense[1] =
-			load_lin(l, "dense_3", load_u32_or(l, "dense_3_feat_out", MODEL_MAX_DIM, d),
-				 mid, REQUIRED);
+		m->dense[1] = load_lin(l, "dense_3", load_u32_or(l, "dense_3_feat_out", MODEL_MAX_DIM, d), mid, REQUIRED);
 	}
 }

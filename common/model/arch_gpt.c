@@ -6,8 +6,7 @@
 #include "model/model_impl.h"
 
 /* LayerNorm before each half of a block, or before both at once (parallel). */
-static void load_layer_norm(struct loader *l, enum ffn_act act, enum ffn_form form, bool parallel,
-			    int rope)
+static void load_layer_norm(struct loader *l, enum ffn_act act, enum ffn_form form, bool parallel, int rope)
 {
 	struct model *m = l->m;
 	int64_t d = m->info.n_embd;
@@ -35,8 +34,7 @@ void arch_gpt2(struct loader *l)
 {
 	load_layer_norm(l, ACT_GELU_TANH, FFN_PLAIN, false, -1);
 	l->layer = -1;
-	l->m->positions =
-		load_lin(l, "position_embd", l->m->info.n_ctx_train, l->m->info.n_embd, REQUIRED).w;
+	l->m->positions = load_lin(l, "position_embd", l->m->info.n_ctx_train, l->m->info.n_embd, REQUIRED).w;
 }
 
 void arch_starcoder2(struct loader *l)
@@ -49,10 +47,7 @@ void arch_phi2(struct loader *l)
 	load_layer_norm(l, ACT_GELU_TANH, FFN_PLAIN, true, 0);
 }
 
-/*
- * Half-turned heads, SwiGLU; the 12B is parallel (and its norms of q and k differ by head: its
- * tensors are refused).
- */
+/* Half-turned heads, SwiGLU; the 12B is parallel (and its norms of q and k differ by head: its tensors are refused). */
 void arch_stablelm(struct loader *l)
 {
 	load_layer_norm(l, ACT_SILU, FFN_GATED, true, 0);
@@ -71,10 +66,7 @@ void arch_cohere2(struct loader *l)
 		m->layers[i].rope = m->layers[i].window ? 0 : -1;
 }
 
-/*
- * Gate and up in one matrix, q, k and v in another; long-context factors. Its window is not
- * used, as in llama.cpp.
- */
+/* Gate and up in one matrix, q, k and v in another; long-context factors. Its window is not used, as in llama.cpp. */
 void arch_phi3(struct loader *l)
 {
 	struct model *m = l->m;
@@ -94,10 +86,7 @@ void arch_phi3(struct loader *l)
 	}
 }
 
-/*
- * Experts in every layer, biases everywhere, a sink logit a head, every second layer local,
- * weights after the choice.
- */
+/* Experts in every layer, biases everywhere, a sink logit a head, every second layer local, weights after the choice. */
 void arch_gpt_oss(struct loader *l)
 {
 	struct model *m = l->m;

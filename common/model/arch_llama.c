@@ -1,7 +1,6 @@
 /*
- * arch_llama: RMSNorm before each half of a block, rope, SwiGLU; and the models that differ from
- * it by a detail. Layouts: ggml-org/llama.cpp src/models/{llama,mistral3,seed-
- * oss,smollm3,granite,olmo2,olmoe}.cpp.
+ * arch_llama: RMSNorm before each half of a block, rope, SwiGLU; and the models that differ from it by a detail. Layouts:
+ * ggml-org/llama.cpp src/models/{llama,mistral3,seed-oss,smollm3,granite,olmo2,olmoe}.cpp.
  */
 #include "config.h"
 #include "model/model_impl.h"
@@ -29,10 +28,7 @@ static void load_llama_layers(struct loader *l)
 	}
 }
 
-/*
- * Llama 2 and 3, Mistral 7B, TinyLlama, SmolLM2, Yi; with experts Mixtral; InternLM 2, ERNIE
- * 4.5.
- */
+/* Llama 2 and 3, Mistral 7B, TinyLlama, SmolLM2, Yi; with experts Mixtral; InternLM 2, ERNIE 4.5. */
 void arch_llama(struct loader *l)
 {
 	rms(l);
@@ -47,8 +43,7 @@ void arch_mistral3(struct loader *l)
 	arch_llama(l);
 	l->m->temperature = load_f32_or(l, "attention.temperature_scale", 0);
 	if (l->m->temperature > 0)
-		l->m->temperature_every =
-			load_u32(l, "rope.scaling.original_context_length", INT32_MAX);
+		l->m->temperature_every = load_u32(l, "rope.scaling.original_context_length", INT32_MAX);
 	if (l->m->temperature > 0 && !l->m->temperature_every)
 		load_fail(l, "key %s.rope.scaling.original_context_length is 0", l->arch);
 }
@@ -94,10 +89,7 @@ void arch_granite(struct loader *l)
 	m->scale_out = 1 / out;
 }
 
-/*
- * Norms on what the halves of a block give, none on what they take; q and k normed as whole
- * vectors.
- */
+/* Norms on what the halves of a block give, none on what they take; q and k normed as whole vectors. */
 void arch_olmo2(struct loader *l)
 {
 	struct model *m = l->m;
@@ -115,8 +107,7 @@ void arch_olmo2(struct loader *l)
 
 		load_attention(l, y);
 		y->q_norm = load_norm(l, "attn_q_norm", (int64_t)y->n_head * m->head_dim, REQUIRED);
-		y->k_norm =
-			load_norm(l, "attn_k_norm", (int64_t)y->n_head_kv * m->head_dim, REQUIRED);
+		y->k_norm = load_norm(l, "attn_k_norm", (int64_t)y->n_head_kv * m->head_dim, REQUIRED);
 		y->attn_post = load_norm(l, "post_attention_norm", d, REQUIRED);
 		load_ffn(l, y, FFN_GATED);
 		y->ffn_post = load_norm(l, "post_ffw_norm", d, REQUIRED);
@@ -140,7 +131,6 @@ void arch_olmoe(struct loader *l)
 
 		y->n_ff = (int32_t)y->moe.up.w.rows;
 		y->q_norm = load_norm(l, "attn_q_norm", (int64_t)y->n_head * m->head_dim, REQUIRED);
-		y->k_norm =
-			load_norm(l, "attn_k_norm", (int64_t)y->n_head_kv * m->head_dim, REQUIRED);
+		y->k_norm = load_norm(l, "attn_k_norm", (int64_t)y->n_head_kv * m->head_dim, REQUIRED);
 	}
 }

@@ -1,7 +1,4 @@
-/*
- * arch_qwen: Qwen 2 to 3 and their mixtures. Layouts: ggml-org/llama.cpp
- * src/models/{qwen2,qwen3,qwen3moe}.cpp.
- */
+/* arch_qwen: Qwen 2 to 3 and their mixtures. Layouts: ggml-org/llama.cpp src/models/{qwen2,qwen3,qwen3moe}.cpp. */
 #include "config.h"
 #include "model/model_impl.h"
 

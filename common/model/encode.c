@@ -1,7 +1,6 @@
 /*
- * encode: documents to vectors. Their tokens lie one behind the other, without padding; each
- * document is a sequence of its own whose keys and values live only as long as a layer is worked
- * on. Then pooling, dense layers, the head of a reranker.
+ * encode: documents to vectors. Their tokens lie one behind the other, without padding; each document is a sequence of its
+ * own whose keys and values live only as long as a layer is worked on. Then pooling, dense layers, the head of a reranker.
  */
 #include "config.h"
 #include "model/model_impl.h"
@@ -33,8 +32,8 @@ static int pages_init(struct pages *p, const struct model *m, uint32_t n, struct
 		p->page = b > p->page ? b : p->page;
 	}
 	if (!ckd_mul_u64(&bytes, n, p->page) || bytes > free_bytes)
-		return err_set(e, ERR_NOMEM, "keys and values of %u pages do not fit into %llu MiB",
-			       n, (unsigned long long)(free_bytes >> 20));
+		return err_set(e, ERR_NOMEM, "keys and values of %u pages do not fit into %llu MiB", n,
+			       (unsigned long long)(free_bytes >> 20));
 	p->bytes = (size_t)bytes;
 	p->mem = mmap(NULL, p->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p->mem == MAP_FAILED) {
@@ -55,7 +54,7 @@ static uint32_t n_pages(int32_t n)
 	return ((uint32_t)n + KERN_KV_PAGE - 1) / KERN_KV_PAGE;
 }
 
-/* ---- vectors --------------------------------------------------------------------------------- */
+/* ---- vectors ----------------------------------------------------------------------------------- */
 
 /* The sum goes through the tokens in order, in double: the same whatever else is in the group. */
 static void mean(float *out, const float *rows, int64_t n, int64_t d)
@@ -76,8 +75,7 @@ static void pool_rows(const struct model *m, float *out, const float *rows, int6
 	if (m->info.pooling == MODEL_POOL_MEAN)
 		mean(out, rows, n, d);
 	else
-		memcpy(out, rows + (m->info.pooling == MODEL_POOL_LAST ? n - 1 : 0) * d,
-		       (size_t)d * sizeof *out);
+		memcpy(out, rows + (m->info.pooling == MODEL_POOL_LAST ? n - 1 : 0) * d, (size_t)d * sizeof *out);
 }
 
 /* out = w in + b for one vector. */
@@ -148,10 +146,9 @@ static void finish(struct model *m, float *out, const float *rows, int64_t n, bo
 		unit(out, m->info.n_out);
 }
 
-/* ---- groups ---------------------------------------------------------------------------------- */
+/* ---- groups ------------------------------------------------------------------------------------ */
 
-static int check_docs(const struct model *m, const int32_t *ids, const int32_t *start,
-		      int32_t n_docs, struct err *e)
+static int check_docs(const struct model *m, const int32_t *ids, const int32_t *start, int32_t n_docs, struct err *e)
 {
 	for (int32_t i = 0; i < n_docs; i++) {
 		int32_t n = start[i + 1] - start[i];
@@ -159,17 +156,15 @@ static int check_docs(const struct model *m, const int32_t *ids, const int32_t *
 		if (n < 1)
 			return err_set(e, ERR_INVALID_FIELD, "document %d has no tokens", i);
 		if (n > m->info.n_ctx_train)
-			return err_set(e, ERR_CONTEXT_LENGTH,
-				       "a text of %d tokens, the model reads %d: use --truncate or "
-				       "llm-tokenize --chunk",
-				       n, m->info.n_ctx_train);
+			return err_set(e, ERR_CONTEXT_LENGTH, "a text of %d tokens, the model reads %d: use --truncate or "
+							       "llm-tokenize --chunk", n, m->info.n_ctx_train);
 	}
 	return check_ids(m, ids + start[0], start[n_docs] - start[0], e);
 }
 
 /* Documents [from, to) in one step. */
-static int encode_group(struct model *m, const int32_t *ids, const int32_t *start, int32_t from,
-			int32_t to, struct pages *p, float *hidden, struct err *e)
+static int encode_group(struct model *m, const int32_t *ids, const int32_t *start, int32_t from, int32_t to,
+			struct pages *p, float *hidden, struct err *e)
 {
 	struct work *w = m->work;
 	int32_t n = start[to] - start[from];
@@ -185,8 +180,7 @@ static int encode_group(struct model *m, const int32_t *ids, const int32_t *star
 	w->kv_type = GGUF_F32;
 	w->one_layer = true;
 	for (int32_t i = from; i < to; i++) {
-		work_add_spans(w, start[i] - start[from], start[i + 1] - start[i], 0,
-			       p->list + page);
+		work_add_spans(w, start[i] - start[from], start[i + 1] - start[i], 0, p->list + page);
 		page += n_pages(start[i + 1] - start[i]);
 	}
 	w->rows = w->all;
@@ -194,8 +188,8 @@ static int encode_group(struct model *m, const int32_t *ids, const int32_t *star
 	return first_bad(m, NULL, e);
 }
 
-int model_encode(struct model *m, const int32_t *ids, const int32_t *start, int32_t n_docs,
-		 bool normalize, float *out, struct err *e)
+int model_encode(struct model *m, const int32_t *ids, const int32_t *start, int32_t n_docs, bool normalize, float *out,
+		 struct err *e)
 {
 	struct pages p = { 0 };
 	int32_t longest = 0, cap, from, to;
@@ -206,8 +200,7 @@ int model_encode(struct model *m, const int32_t *ids, const int32_t *start, int3
 	if (n_docs < 1)
 		return 0;
 	if (m->info.pooling == MODEL_POOL_NONE)
-		return err_set(e, ERR_USAGE,
-			       "the model does not say how to pool: choose mean, cls or last");
+		return err_set(e, ERR_USAGE, "the model does not say how to pool: choose mean, cls or last");
 	if (check_docs(m, ids, start, n_docs, e))
 		return -1;
 	for (int32_t i = 0; i < n_docs; i++) {
@@ -221,9 +214,7 @@ int model_encode(struct model *m, const int32_t *ids, const int32_t *start, int3
 	if (!hidden)
 		return err_nomem(e);
 	/* a group has at most cap tokens, so at most cap / PAGE + documents pages */
-	if (pages_init(&p, m,
-		       pages < n_pages(cap) + (uint32_t)cap ? pages : n_pages(cap) + (uint32_t)cap,
-		       e))
+	if (pages_init(&p, m, pages < n_pages(cap) + (uint32_t)cap ? pages : n_pages(cap) + (uint32_t)cap, e))
 		goto out;
 	for (from = 0; from < n_docs; from = to) {
 		for (to = from + 1; to < n_docs && start[to + 1] - start[from] <= cap; to++)
@@ -231,8 +222,7 @@ int model_encode(struct model *m, const int32_t *ids, const int32_t *start, int3
 		if (encode_group(m, ids, start, from, to, &p, hidden, e))
 			goto out;
 		for (int32_t i = from; i < to; i++)
-			finish(m, out + (int64_t)i * m->info.n_out,
-			       hidden + (int64_t)(start[i] - start[from]) * m->info.n_embd,
+			finish(m, out + (int64_t)i * m->info.n_out, hidden + (int64_t)(start[i] - start[from]) * m->info.n_embd,
 			       start[i + 1] - start[i], normalize);
 	}
 	rc = 0;

@@ -1,7 +1,6 @@
 /*
- * experts: a mixture of experts. Each token's row goes to its chosen experts; the pairs (token,
- * expert) are sorted by expert, so that one expert's rows are one matrix, and summed in the
- * order of the choice, so that no bit depends on the batch.
+ * experts: a mixture of experts. Each token's row goes to its chosen experts; the pairs (token, expert) are sorted by expert,
+ * so that one expert's rows are one matrix, and summed in the order of the choice, so that no bit depends on the batch.
  */
 #include "config.h"
 #include "model/model_impl.h"
@@ -27,8 +26,7 @@ static void choose(struct model *m, const struct layer *y, int64_t t)
 	}
 	topk_init(&top, items, (size_t)k);
 	for (int32_t i = 0; i < n; i++)
-		topk_push(&top, p[i] + (y->moe.select_bias ? y->moe.select_bias[i] : 0),
-			  (uint64_t)i);
+		topk_push(&top, p[i] + (y->moe.select_bias ? y->moe.select_bias[i] : 0), (uint64_t)i);
 	topk_sort(&top);
 	for (int32_t i = 0; i < k; i++) {
 		expert[i] = (size_t)i < top.n ? (int32_t)items[i].index : i;
@@ -41,8 +39,7 @@ static void choose(struct model *m, const struct layer *y, int64_t t)
 			sum += weight[i];
 	for (int32_t i = 0; i < k; i++) {
 		if (m->gating == GATING_SOFTMAX_CHOSEN || m->norm_weights)
-			/* at least the smallest normal f16, as in llama.cpp */
-			weight[i] /= fmaxf(sum, 6.103515625e-5f);
+			weight[i] /= fmaxf(sum, 6.103515625e-5f); /* the smallest normal f16, as in llama.cpp */
 		weight[i] *= m->scale_experts;
 	}
 }
@@ -102,8 +99,7 @@ struct product {
 
 static void expert_acts(struct acts *s, const struct work *k, const struct product *p, int32_t x)
 {
-	acts_init(s, p->w, p->n, p->in + k->first[x] * p->ld, p->ld, k->first[x + 1] - k->first[x],
-		  k->act_b + p->at[x]);
+	acts_init(s, p->w, p->n, p->in + k->first[x] * p->ld, p->ld, k->first[x + 1] - k->first[x], k->act_b + p->at[x]);
 }
 
 /* Claims experts, then (expert, matrix, chunk of rows); experts without rows have no work. */
@@ -123,15 +119,14 @@ static void mul_experts(struct model *m, unsigned worker, const struct product *
 	while (os_pool_claim(&i, m->pool, worker, chunks * (size_t)p->n * (size_t)m->n_experts)) {
 		int32_t x = (int32_t)(i / chunks / (size_t)p->n);
 		size_t which = i / chunks % (size_t)p->n;
-		int64_t from = (int64_t)(i % chunks) * chunk,
-			to = from + chunk < rows ? from + chunk : rows;
+		int64_t from = (int64_t)(i % chunks) * chunk, to = from + chunk < rows ? from + chunk : rows;
 		struct lin mat = expert_of(p->w[which], p->step[which], x);
 
 		if (k->first[x] == k->first[x + 1])
 			continue;
 		expert_acts(&s, k, p, x);
-		kern_mul(p->out[which] + k->first[x] * rows, rows, &mat.w, acts_for(&s, &mat), from,
-			 to, k->workers[worker].mul);
+		kern_mul(p->out[which] + k->first[x] * rows, rows, &mat.w, acts_for(&s, &mat), from, to,
+			 k->workers[worker].mul);
 	}
 	os_pool_barrier(m->pool, worker);
 }
@@ -157,10 +152,7 @@ static void act_experts(struct model *m, unsigned worker, const struct layer *y)
 	}
 }
 
-/*
- * y of a token = sum of its experts' rows by their weights. The rows lie in pair_h, which is
- * used up.
- */
+/* y of a token = sum of its experts' rows by their weights. The rows lie in pair_h, which is used up. */
 static void combine(struct model *m, unsigned worker, const struct layer *y)
 {
 	struct work *k = m->work;
@@ -185,20 +177,10 @@ void experts_run(struct model *m, unsigned worker, const struct layer *y)
 {
 	struct work *k = m->work;
 	const struct lin *router[] = { &y->moe.router };
-	const struct product in = { .w = { &y->moe.gate, &y->moe.up },
-				    .step = { y->moe.gate_step, y->moe.up_step },
-				    .out = { k->ffn, k->up },
-				    .n = 2,
-				    .in = k->pair_h,
-				    .ld = m->info.n_embd,
-				    .at = k->in_at };
-	const struct product down = { .w = { &y->moe.down },
-				      .step = { y->moe.down_step },
-				      .out = { k->pair_h },
-				      .n = 1,
-				      .in = k->ffn,
-				      .ld = y->n_ff,
-				      .at = k->down_at };
+	const struct product in = { .w = { &y->moe.gate, &y->moe.up }, .step = { y->moe.gate_step, y->moe.up_step },
+				    .out = { k->ffn, k->up }, .n = 2, .in = k->pair_h, .ld = m->info.n_embd, .at = k->in_at };
+	const struct product down = { .w = { &y->moe.down }, .step = { y->moe.down_step }, .out = { k->pair_h }, .n = 1,
+				      .in = k->ffn, .ld = y->n_ff, .at = k->down_at };
 	int64_t d = m->info.n_embd, from, to;
 	struct acts s;
 
@@ -212,8 +194,7 @@ void experts_run(struct model *m, unsigned worker, const struct layer *y)
 	os_pool_barrier(m->pool, worker);
 	while (next_rows(m, worker, (int64_t)k->n * m->n_used, &from, &to))
 		for (int64_t i = from; i < to; i++)
-			memcpy(k->pair_h + i * d, k->h + k->pair_row[i] * d,
-			       (size_t)d * sizeof *k->h);
+			memcpy(k->pair_h + i * d, k->h + k->pair_row[i] * d, (size_t)d * sizeof *k->h);
 	mul_experts(m, worker, &in);
 	act_experts(m, worker, y);
 	mul_experts(m, worker, &down);

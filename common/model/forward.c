@@ -1,19 +1,14 @@
 /*
- * forward: one step through all layers, run by all workers of the pool at once. Between barriers
- * they claim rows of tokens, rows of matrices or tiles of attention; nothing that one computes
- * depends on who else computes what.
+ * forward: one step through all layers, run by all workers of the pool at once. Between barriers they claim rows of tokens,
+ * rows of matrices or tiles of attention; nothing that one computes depends on who else computes what.
  *
- *      embed | q k v | turn, store | attention | gather | o | add, norm |
- *              gate up | act | down | add, norm | … | head
+ *      embed | q k v | turn, store | attention | gather | o | add, norm | gate up | act | down | add, norm | … | head
  */
 #include "config.h"
 #include "model/model_impl.h"
 #include <math.h>
 
-/*
- * The input of a layer's matrices that read h: q, k, v; or gate and up (the router, where there
- * are experts).
- */
+/* The input of a layer's matrices that read h: q, k, v; or gate and up (the router, where there are experts). */
 static void attn_acts(struct acts *s, struct model *m, const struct layer *y)
 {
 	const struct lin *w[] = { &y->q, &y->k, &y->v };
@@ -26,8 +21,7 @@ static void ffn_acts(struct acts *s, struct model *m, const struct layer *y)
 	const struct lin *w[] = { &y->gate, &y->up }, *r[] = { &y->moe.router };
 	bool moe = y->moe.router.w.data;
 
-	acts_init(s, moe ? r : w, moe ? 1 : 2, m->work->h, m->info.n_embd, m->work->n,
-		  m->work->act_a);
+	acts_init(s, moe ? r : w, moe ? 1 : 2, m->work->h, m->info.n_embd, m->work->n, m->work->act_a);
 }
 
 /* h = norm(x) or x, and its prepared form. */
@@ -44,8 +38,7 @@ static void enter(struct model *m, struct acts *s, const struct norm *w, int64_t
 }
 
 /* x += s norm(y + bias), then the norm behind the sum: the end of half a block. */
-static void leave(struct model *m, const float *bias, const struct norm *post,
-		  const struct norm *out, int64_t t)
+static void leave(struct model *m, const float *bias, const struct norm *post, const struct norm *out, int64_t t)
 {
 	int64_t d = m->info.n_embd;
 	float *x = m->work->x + t * d, *y = m->work->y + t * d;
@@ -60,7 +53,7 @@ static void leave(struct model *m, const float *bias, const struct norm *post,
 		norm_row(m, x, x, out);
 }
 
-/* ---- begin ----------------------------------------------------------------------------------- */
+/* ---- begin ------------------------------------------------------------------------------------- */
 
 static void embed_row(struct model *m, int64_t t)
 {
@@ -69,17 +62,13 @@ static void embed_row(struct model *m, int64_t t)
 	float *x = w->x + t * d, *tmp = w->y + t * d;
 	const struct kern_mat *e = &m->embd, *p = &m->positions;
 
-	kern_dequant(x, (const uint8_t *)e->data + (size_t)w->ids[t] * kern_row_bytes(e->type, d),
-		     e->type, d);
+	kern_dequant(x, (const uint8_t *)e->data + (size_t)w->ids[t] * kern_row_bytes(e->type, d), e->type, d);
 	if (m->scale_embd != 1)
 		kern_scale(x, m->scale_embd, d);
 	if (m->type0)
 		kern_add(x, x, m->type0, d);
 	if (p->data) {
-		kern_dequant(tmp,
-			     (const uint8_t *)p->data +
-				     (size_t)w->pos[t] * kern_row_bytes(p->type, d),
-			     p->type, d);
+		kern_dequant(tmp, (const uint8_t *)p->data + (size_t)w->pos[t] * kern_row_bytes(p->type, d), p->type, d);
 		kern_add(x, x, tmp, d);
 	}
 	if (m->embd_norm.w)
@@ -111,11 +100,10 @@ static void begin(struct model *m, unsigned worker)
 	}
 }
 
-/* ---- attention ------------------------------------------------------------------------------- */
+/* ---- attention --------------------------------------------------------------------------------- */
 
 /* Norm of each head, or of all heads as one vector, then the turn by position. */
-static void turn(const struct model *m, const struct layer *y, float *x, int32_t heads,
-		 const struct norm *w, int64_t t)
+static void turn(const struct model *m, const struct layer *y, float *x, int32_t heads, const struct norm *w, int64_t t)
 {
 	int32_t hd = m->head_dim;
 
@@ -152,20 +140,14 @@ static struct place layer_place(const struct model *m, const struct layer *y)
 	return p;
 }
 
-/*
- * Keys and values of token t into its page; queries into w->q as [KV head, token, head of the
- * group, head_dim].
- */
-static void store(struct model *m, const struct layer *y, const struct place *p,
-		  const struct span *s, int64_t t)
+/* Keys and values of token t into its page; queries into w->q as [KV head, token, head of the group, head_dim]. */
+static void store(struct model *m, const struct layer *y, const struct place *p, const struct span *s, int64_t t)
 {
 	struct work *w = m->work;
-	int64_t hd = m->head_dim, hv = m->head_dim_v, nq = y->n_head * hd, nk = y->n_head_kv * hd,
-		nv = y->n_head_kv * hv;
+	int64_t hd = m->head_dim, hv = m->head_dim_v, nq = y->n_head * hd, nk = y->n_head_kv * hd, nv = y->n_head_kv * hv;
 	int64_t group = y->n_head / y->n_head_kv;
 	float *q = w->qkv + t * (nq + nk + nv), *k = q + nq, *v = k + nk;
-	size_t page = s->pages[w->pos[t] / KERN_KV_PAGE] * w->page_bytes,
-	       at = (size_t)w->pos[t] % KERN_KV_PAGE;
+	size_t page = s->pages[w->pos[t] / KERN_KV_PAGE] * w->page_bytes, at = (size_t)w->pos[t] % KERN_KV_PAGE;
 
 	add_bias(q, y->q.b, nq);
 	add_bias(k, y->k.b, nk);
@@ -173,17 +155,11 @@ static void store(struct model *m, const struct layer *y, const struct place *p,
 	turn(m, y, q, y->n_head, &y->q_norm, t);
 	turn(m, y, k, y->n_head_kv, &y->k_norm, t);
 	if (m->temperature > 0)
-		kern_scale(q,
-			   1 + m->temperature * logf(1 + (float)((uint32_t)w->pos[t] /
-								 m->temperature_every)),
-			   nq);
+		kern_scale(q, 1 + m->temperature * logf(1 + (float)((uint32_t)w->pos[t] / m->temperature_every)), nq);
 	for (int64_t h = 0; h < y->n_head_kv; h++) {
-		kern_kv_store(p->k + page + (size_t)h * p->k_head + at * p->k_row, k + h * hd,
-			      w->kv_type, hd);
-		kern_kv_store(p->v + page + (size_t)h * p->v_head + at * p->v_row, v + h * hv,
-			      w->kv_type, hv);
-		memcpy(w->q + (h * w->n + t) * group * hd, q + h * group * hd,
-		       (size_t)(group * hd) * sizeof *q);
+		kern_kv_store(p->k + page + (size_t)h * p->k_head + at * p->k_row, k + h * hd, w->kv_type, hd);
+		kern_kv_store(p->v + page + (size_t)h * p->v_head + at * p->v_row, v + h * hv, w->kv_type, hv);
+		memcpy(w->q + (h * w->n + t) * group * hd, q + h * group * hd, (size_t)(group * hd) * sizeof *q);
 	}
 }
 
@@ -200,8 +176,7 @@ static void store_all(struct model *m, unsigned worker, const struct layer *y)
 }
 
 /* What token at position pos sees: [*lo, *hi). */
-static void sees(const struct model *m, const struct layer *y, const struct span *s, int32_t pos,
-		 int32_t *lo, int32_t *hi)
+static void sees(const struct model *m, const struct layer *y, const struct span *s, int32_t pos, int32_t *lo, int32_t *hi)
 {
 	int32_t half = y->window / 2;
 
@@ -218,35 +193,21 @@ static void sees(const struct model *m, const struct layer *y, const struct span
 }
 
 /* Rows [from, to) of a span's tokens times the heads of one KV head. */
-static void attend(struct model *m, unsigned worker, const struct layer *y, const struct span *s,
-		   int64_t h, int64_t from, int64_t to)
+static void attend(struct model *m, unsigned worker, const struct layer *y, const struct span *s, int64_t h, int64_t from,
+		   int64_t to)
 {
 	struct work *w = m->work;
 	struct worker_mem *mem = &w->workers[worker];
 	struct place p = layer_place(m, y);
 	int64_t group = y->n_head / y->n_head_kv, row = (h * w->n + s->from) * group + from;
-	struct kern_attn a = { .q = w->q + row * m->head_dim,
-			       .ld_q = m->head_dim,
-			       .n_q = to - from,
-			       .d = m->head_dim,
-			       .dv = m->head_dim_v,
-			       .k = p.k + (size_t)h * p.k_head,
-			       .v = p.v + (size_t)h * p.v_head,
-			       .page = s->pages,
-			       .k_page = w->page_bytes,
-			       .v_page = w->page_bytes,
-			       .k_stride = p.k_row,
-			       .v_stride = p.v_row,
-			       .lo = mem->lo,
-			       .hi = mem->hi,
-			       .kv_type = w->kv_type,
-			       .scale = m->scale_attn,
-			       .softcap = m->softcap_attn,
-			       .sink = y->sinks ? mem->sink : NULL };
+	struct kern_attn a = { .q = w->q + row * m->head_dim, .ld_q = m->head_dim, .n_q = to - from, .d = m->head_dim,
+			       .dv = m->head_dim_v, .k = p.k + (size_t)h * p.k_head, .v = p.v + (size_t)h * p.v_head,
+			       .page = s->pages, .k_page = w->page_bytes, .v_page = w->page_bytes, .k_stride = p.k_row,
+			       .v_stride = p.v_row, .lo = mem->lo, .hi = mem->hi, .kv_type = w->kv_type,
+			       .scale = m->scale_attn, .softcap = m->softcap_attn, .sink = y->sinks ? mem->sink : NULL };
 
 	for (int64_t i = from; i < to; i++) {
-		sees(m, y, s, s->pos + (int32_t)(i / group), &mem->lo[i - from],
-		     &mem->hi[i - from]);
+		sees(m, y, s, s->pos + (int32_t)(i / group), &mem->lo[i - from], &mem->hi[i - from]);
 		if (y->sinks)
 			mem->sink[i - from] = y->sinks[h * group + i % group];
 	}
@@ -256,8 +217,7 @@ static void attend(struct model *m, unsigned worker, const struct layer *y, cons
 static void attend_all(struct model *m, unsigned worker, const struct layer *y)
 {
 	struct work *w = m->work;
-	int64_t group = y->n_head / y->n_head_kv, jobs = (int64_t)w->n_spans * y->n_head_kv,
-		parts = 1;
+	int64_t group = y->n_head / y->n_head_kv, jobs = (int64_t)w->n_spans * y->n_head_kv, parts = 1;
 	int64_t workers = os_pool_size(m->pool);
 	size_t i;
 
@@ -266,11 +226,9 @@ static void attend_all(struct model *m, unsigned worker, const struct layer *y)
 		parts++;
 	while (os_pool_claim(&i, m->pool, worker, (size_t)(jobs * parts))) {
 		/* the last tile of a prompt sees most keys: first */
-		int64_t job = jobs * parts - 1 - (int64_t)i, part = job % parts,
-			h = job / parts % y->n_head_kv;
+		int64_t job = jobs * parts - 1 - (int64_t)i, part = job % parts, h = job / parts % y->n_head_kv;
 		const struct span *s = &w->spans[job / parts / y->n_head_kv];
-		int64_t rows = s->n * group, from = rows * part / parts,
-			to = rows * (part + 1) / parts;
+		int64_t rows = s->n * group, from = rows * part / parts, to = rows * (part + 1) / parts;
 
 		if (from < to)
 			attend(m, worker, y, s, h, from, to);
@@ -279,23 +237,20 @@ static void attend_all(struct model *m, unsigned worker, const struct layer *y)
 }
 
 /*
- * Outputs of the n rows (NULL: all) back from [KV head, token, head of the group] to [row,
- * head], as the output matrix reads them. Where rows are chosen, those of x go to h.
+ * Outputs of the n rows (NULL: all) back from [KV head, token, head of the group] to [row, head], as the output matrix reads
+ * them. Where rows are chosen, those of x go to h.
  */
-static void gather(struct model *m, unsigned worker, const struct layer *y, struct acts *s,
-		   int64_t n, const int32_t *rows)
+static void gather(struct model *m, unsigned worker, const struct layer *y, struct acts *s, int64_t n, const int32_t *rows)
 {
 	struct work *w = m->work;
-	int64_t head = (y->n_head / y->n_head_kv) * (int64_t)m->head_dim_v, d = m->info.n_embd,
-		from, to;
+	int64_t head = (y->n_head / y->n_head_kv) * (int64_t)m->head_dim_v, d = m->info.n_embd, from, to;
 
 	while (next_rows(m, worker, n, &from, &to)) {
 		for (int64_t i = from; i < to; i++) {
 			int64_t t = rows ? rows[i] : i;
 
 			for (int64_t h = 0; h < y->n_head_kv; h++)
-				memcpy(w->qkv + (i * y->n_head_kv + h) * head,
-				       w->att + (h * w->n + t) * head,
+				memcpy(w->qkv + (i * y->n_head_kv + h) * head, w->att + (h * w->n + t) * head,
 				       (size_t)head * sizeof(float));
 			if (rows)
 				memcpy(w->h + i * d, w->x + t * d, (size_t)d * sizeof(float));
@@ -304,10 +259,7 @@ static void gather(struct model *m, unsigned worker, const struct layer *y, stru
 	}
 }
 
-/*
- * From here on the step has the wanted rows alone. Nobody reads x, h or n before the next
- * barrier.
- */
+/* From here on the step has the wanted rows alone. Nobody reads x, h or n before the next barrier. */
 static void keep_wanted(struct work *w)
 {
 	float *x = w->x;
@@ -345,7 +297,7 @@ static void attention(struct model *m, unsigned worker, const struct layer *y, b
 	mul_all(m, worker, &(struct mul){ &y->o, &s.a[0], w->y, m->info.n_embd }, 1);
 }
 
-/* ---- feed-forward ---------------------------------------------------------------------------- */
+/* ---- feed-forward ------------------------------------------------------------------------------ */
 
 static void dense(struct model *m, unsigned worker, const struct layer *y)
 {
@@ -374,7 +326,7 @@ static void dense(struct model *m, unsigned worker, const struct layer *y)
 	mul_all(m, worker, &(struct mul){ &y->down, &s.a[0], w->y, m->info.n_embd }, 1);
 }
 
-/* ---- end ------------------------------------------------------------------------------------- */
+/* ---- end --------------------------------------------------------------------------------------- */
 
 static void check_row(struct model *m, unsigned worker, const float *x, int64_t n, int64_t i)
 {
@@ -425,7 +377,7 @@ static void head(struct model *m, unsigned worker)
 	}
 }
 
-/* ---- the step -------------------------------------------------------------------------------- */
+/* ---- the step ---------------------------------------------------------------------------------- */
 
 static void half_done(struct model *m, unsigned worker, const struct layer *y)
 {
@@ -444,8 +396,7 @@ static void half_done(struct model *m, unsigned worker, const struct layer *y)
 	}
 }
 
-static void layer_done(struct model *m, unsigned worker, const struct layer *y,
-		       const struct layer *next)
+static void layer_done(struct model *m, unsigned worker, const struct layer *y, const struct layer *next)
 {
 	struct acts s;
 	int64_t from, to;

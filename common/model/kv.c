@@ -1,8 +1,7 @@
 /*
- * kv: the cache of keys and values. A page holds KERN_KV_PAGE positions of all layers: layer by
- * layer its keys and then its values, in each head by head, in each position by position. Pages
- * count who refers to them; a sequence is a list of pages. The memory is mapped whole and gets
- * its pages of the machine as they are first written.
+ * kv: the cache of keys and values. A page holds KERN_KV_PAGE positions of all layers: layer by layer its keys and then its
+ * values, in each head by head, in each position by position. Pages count who refers to them; a sequence is a list of pages.
+ * The memory is mapped whole and gets its pages of the machine as they are first written.
  */
 #include "config.h"
 #include "model/model_impl.h"
@@ -39,8 +38,7 @@ size_t kv_head_bytes(uint32_t type, int32_t n)
 
 size_t kv_layer_bytes(const struct model *m, const struct layer *y, uint32_t type)
 {
-	return (size_t)y->n_head_kv *
-	       (kv_head_bytes(type, m->head_dim) + kv_head_bytes(type, m->head_dim_v));
+	return (size_t)y->n_head_kv * (kv_head_bytes(type, m->head_dim) + kv_head_bytes(type, m->head_dim_v));
 }
 
 int kv_layout(struct model *m, struct err *e)
@@ -49,13 +47,11 @@ int kv_layout(struct model *m, struct err *e)
 	size_t at = 0;
 
 	if (m->kv_type != GGUF_F16 && m->kv_type != GGUF_F32 && m->kv_type != GGUF_Q8_0)
-		return err_set(e, ERR_USAGE,
-			       "keys and values are kept as F16, F32 or Q8_0, not as %s",
+		return err_set(e, ERR_USAGE, "keys and values are kept as F16, F32 or Q8_0, not as %s",
 			       info ? info->name : "an unknown type");
 	if (!kv_head_bytes(m->kv_type, m->head_dim) || !kv_head_bytes(m->kv_type, m->head_dim_v))
-		return err_set(e, ERR_USAGE,
-			       "heads of length %d and %d cannot be kept as %s: use F16",
-			       m->head_dim, m->head_dim_v, info ? info->name : "this type");
+		return err_set(e, ERR_USAGE, "heads of length %d and %d cannot be kept as %s: use F16", m->head_dim,
+			       m->head_dim_v, info ? info->name : "this type");
 	for (int32_t i = 0; i < m->info.n_layer; i++) {
 		m->layers[i].kv_at = at;
 		at += kv_layer_bytes(m, &m->layers[i], m->kv_type);
@@ -74,8 +70,7 @@ int model_kv_new(struct model_kv **out, const struct model *m, size_t max_tokens
 		return err_set(e, ERR_USAGE, "a cache of %zu tokens is not possible", max_tokens);
 	if (bytes > free_bytes)
 		return err_set(e, ERR_NOMEM,
-			       "the cache for %zu tokens takes %llu MiB (%zu bytes a token), %llu "
-			       "MiB are free: lower -j or the "
+			       "the cache for %zu tokens takes %llu MiB (%zu bytes a token), %llu MiB are free: lower -j or the "
 			       "number of tokens",
 			       max_tokens, (unsigned long long)(bytes >> 20), m->page_bytes / PAGE,
 			       (unsigned long long)(free_bytes >> 20));
@@ -162,8 +157,7 @@ int model_seq_new(model_seq *out, struct model_kv *kv, struct err *e)
 static int take_page(uint32_t *out, struct model_kv *kv, struct err *e)
 {
 	if (!kv->n_spare)
-		return err_set(e, ERR_NOMEM, "the cache of %zu tokens is full",
-			       (size_t)kv->n_pages * PAGE);
+		return err_set(e, ERR_NOMEM, "the cache of %zu tokens is full", (size_t)kv->n_pages * PAGE);
 	*out = kv->spare[--kv->n_spare];
 	kv->refs[*out] = 1;
 	return 0;
@@ -207,8 +201,7 @@ static int own_page(struct model_kv *kv, struct seq *q, int32_t i, struct err *e
 		return 0;
 	if (take_page(&page, kv, e))
 		return -1;
-	memcpy(kv->mem + page * kv->page_bytes, kv->mem + q->pages[i] * kv->page_bytes,
-	       kv->page_bytes);
+	memcpy(kv->mem + page * kv->page_bytes, kv->mem + q->pages[i] * kv->page_bytes, kv->page_bytes);
 	drop_page(kv, q->pages[i]);
 	q->pages[i] = page;
 	return 0;
@@ -241,8 +234,7 @@ int model_seq_fork(model_seq *out, struct model_kv *kv, model_seq from, int32_t 
 	int32_t pages = n / PAGE + (n % PAGE != 0);
 
 	if (!src || n < 0 || n > src->len)
-		return err_set(e, ERR_INTERNAL, "sequence %d has no %d positions to share", from,
-			       n);
+		return err_set(e, ERR_INTERNAL, "sequence %d has no %d positions to share", from, n);
 	if (model_seq_new(out, kv, e))
 		return -1;
 	q = get(kv, *out);
@@ -317,7 +309,7 @@ void kv_grow(struct model_kv *kv, model_seq s, int32_t n)
 	kv->seqs[s].len += n;
 }
 
-/* ---- on disk --------------------------------------------------------------------------------- */
+/* ---- on disk ----------------------------------------------------------------------------------- */
 
 struct saved {
 	char magic[8];
@@ -329,10 +321,7 @@ struct saved {
 #define SAVED_MAGIC "LLMUKV\n"
 #define SAVED_VERSION 1
 
-/*
- * Runs of bytes in a page that the first n positions own, others zeroed, so that nothing foreign
- * goes to disk.
- */
+/* Runs of bytes in a page that the first n positions own, others zeroed, so that nothing foreign goes to disk. */
 static void clear_rest(const struct model *m, uint8_t *page, int32_t n)
 {
 	for (int32_t i = 0; i < m->info.n_layer; i++) {
@@ -340,8 +329,7 @@ static void clear_rest(const struct model *m, uint8_t *page, int32_t n)
 		uint8_t *p = page + y->kv_at;
 
 		for (int32_t h = 0; h < 2 * y->n_head_kv; h++) {
-			size_t head = kv_head_bytes(m->kv_type,
-						    h < y->n_head_kv ? m->head_dim : m->head_dim_v);
+			size_t head = kv_head_bytes(m->kv_type, h < y->n_head_kv ? m->head_dim : m->head_dim_v);
 			size_t keep = head / PAGE * (size_t)n;
 
 			memset(p + keep, 0, head - keep);
@@ -350,13 +338,10 @@ static void clear_rest(const struct model *m, uint8_t *page, int32_t n)
 	}
 }
 
-int model_seq_save(struct buf *out, const struct model_kv *kv, model_seq s, int32_t n,
-		   struct err *e)
+int model_seq_save(struct buf *out, const struct model_kv *kv, model_seq s, int32_t n, struct err *e)
 {
 	const struct seq *q = get(kv, s);
-	struct saved head = {
-		.magic = SAVED_MAGIC, .version = SAVED_VERSION, .page = PAGE, .n = n
-	};
+	struct saved head = { .magic = SAVED_MAGIC, .version = SAVED_VERSION, .page = PAGE, .n = n };
 	int32_t pages = n / PAGE + (n % PAGE != 0);
 	size_t at = out->n;
 
@@ -394,13 +379,11 @@ int model_seq_load(struct model_kv *kv, model_seq s, struct str bytes, struct er
 	if (bytes.n < sizeof head)
 		return err_set(e, ERR_OPEN, "a saved cache of %zu bytes is too short", bytes.n);
 	memcpy(&head, bytes.p, sizeof head);
-	if (memcmp(head.magic, SAVED_MAGIC, sizeof head.magic) != 0 ||
-	    head.version != SAVED_VERSION)
+	if (memcmp(head.magic, SAVED_MAGIC, sizeof head.magic) != 0 || head.version != SAVED_VERSION)
 		return err_set(e, ERR_OPEN, "no saved cache of this version");
 	if (head.page != PAGE || head.page_bytes != kv->page_bytes || head.type != kv->m->kv_type ||
 	    head.n_layer != (uint32_t)kv->m->info.n_layer)
-		return err_set(e, ERR_MODEL_MISMATCH,
-			       "the saved cache is of another model or type of keys");
+		return err_set(e, ERR_MODEL_MISMATCH, "the saved cache is of another model or type of keys");
 	pages = head.n < 0 ? UINT64_MAX : (uint64_t)head.n / PAGE + (head.n % PAGE != 0);
 	bytes = str_sub(bytes, sizeof head, bytes.n);
 	if (head.n < 0 || bytes.n / kv->page_bytes != pages || bytes.n % kv->page_bytes ||
@@ -409,8 +392,7 @@ int model_seq_load(struct model_kv *kv, model_seq s, struct str bytes, struct er
 	if (model_seq_reserve(kv, s, head.n, e))
 		return -1;
 	for (uint64_t i = 0; i < pages; i++)
-		memcpy(kv->mem + q->pages[i] * kv->page_bytes, bytes.p + i * kv->page_bytes,
-		       kv->page_bytes);
+		memcpy(kv->mem + q->pages[i] * kv->page_bytes, bytes.p + i * kv->page_bytes, kv->page_bytes);
 	q->len = head.n;
 	return 0;
 }

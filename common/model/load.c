@@ -1,7 +1,4 @@
-/*
- * load: keys and tensors of a GGUF file into a struct model, every presence, type and shape
- * checked.
- */
+/* load: keys and tensors of a GGUF file into a struct model, every presence, type and shape checked. */
 #include "config.h"
 #include "model/model_impl.h"
 #include <math.h>
@@ -38,7 +35,7 @@ void *load_alloc(struct loader *l, size_t n, size_t size)
 	return p;
 }
 
-/* ---- keys ------------------------------------------------------------------------------------ */
+/* ---- keys -------------------------------------------------------------------------------------- */
 
 struct name {
 	char z[160];
@@ -115,7 +112,7 @@ struct str load_str_or(struct loader *l, const char *key, const char *dflt)
 	return gguf_str_or(l->g, key_name(l, key).z, str_of(dflt));
 }
 
-/* ---- tensors --------------------------------------------------------------------------------- */
+/* ---- tensors ----------------------------------------------------------------------------------- */
 
 static struct name tensor_name(const struct loader *l, const char *name, const char *suffix)
 {
@@ -140,16 +137,13 @@ static const struct gguf_tensor *find(struct loader *l, const char *name, enum n
 	return t;
 }
 
-static bool shape_is(struct loader *l, const struct gguf_tensor *t, int64_t ne0, int64_t ne1,
-		     int64_t ne2)
+static bool shape_is(struct loader *l, const struct gguf_tensor *t, int64_t ne0, int64_t ne1, int64_t ne2)
 {
 	if (t->ne[0] == ne0 && t->ne[1] == ne1 && t->ne[2] == ne2 && t->ne[3] == 1)
 		return true;
-	load_fail(l,
-		  "tensor " STR_FMT
-		  " has the shape [%lld, %lld, %lld, %lld], expected [%lld, %lld, %lld, 1]",
-		  STR_ARG(t->name), (long long)t->ne[0], (long long)t->ne[1], (long long)t->ne[2],
-		  (long long)t->ne[3], (long long)ne0, (long long)ne1, (long long)ne2);
+	load_fail(l, "tensor " STR_FMT " has the shape [%lld, %lld, %lld, %lld], expected [%lld, %lld, %lld, 1]",
+		  STR_ARG(t->name), (long long)t->ne[0], (long long)t->ne[1], (long long)t->ne[2], (long long)t->ne[3],
+		  (long long)ne0, (long long)ne1, (long long)ne2);
 	return false;
 }
 
@@ -159,9 +153,7 @@ static bool can_mul(struct loader *l, const struct gguf_tensor *t)
 
 	if (kern_can_mul(t->type))
 		return true;
-	load_fail(l,
-		  "tensor " STR_FMT " has type %s, for which there is no kernel: requantize the "
-				    "model, to Q4_K or Q8_0 say",
+	load_fail(l, "tensor " STR_FMT " has type %s, for which there is no kernel: requantize the model, to Q4_K or Q8_0 say",
 		  STR_ARG(t->name), info ? info->name : "unknown");
 	return false;
 }
@@ -176,9 +168,7 @@ static const float *vector(struct loader *l, const struct gguf_tensor *t, int64_
 	if (t->type == GGUF_F32 && (uintptr_t)t->data % sizeof(float) == 0)
 		return (const float *)(const void *)t->data;
 	if (t->type != GGUF_F32 && t->type != GGUF_F16 && t->type != GGUF_BF16) {
-		load_fail(l,
-			  "tensor " STR_FMT " is a vector of a type that is not F32, F16 or BF16",
-			  STR_ARG(t->name));
+		load_fail(l, "tensor " STR_FMT " is a vector of a type that is not F32, F16 or BF16", STR_ARG(t->name));
 		return NULL;
 	}
 	v = load_alloc(l, (size_t)(n * m), sizeof *v);
@@ -215,8 +205,7 @@ struct norm load_norm(struct loader *l, const char *name, int64_t n, enum need n
 	return w;
 }
 
-static struct lin load_stack(struct loader *l, const char *name, int64_t rows, int64_t cols,
-			     int64_t n, enum need need)
+static struct lin load_stack(struct loader *l, const char *name, int64_t rows, int64_t cols, int64_t n, enum need need)
 {
 	const struct gguf_tensor *t = find(l, tensor_name(l, name, ".weight").z, need);
 	struct lin w = { { NULL, 0, rows, cols }, NULL };
@@ -240,8 +229,7 @@ struct lin lin_part(const struct lin *w, int64_t from, int64_t rows)
 
 	if (!w->w.data)
 		return part;
-	part.w.data =
-		(const uint8_t *)w->w.data + (size_t)from * kern_row_bytes(w->w.type, w->w.cols);
+	part.w.data = (const uint8_t *)w->w.data + (size_t)from * kern_row_bytes(w->w.type, w->w.cols);
 	part.w.rows = rows;
 	if (w->b)
 		part.b = w->b + from;
@@ -251,8 +239,7 @@ struct lin lin_part(const struct lin *w, int64_t from, int64_t rows)
 void load_attention(struct loader *l, struct layer *y)
 {
 	const struct model *m = l->m;
-	int64_t d = m->info.n_embd, nq = (int64_t)y->n_head * m->head_dim,
-		nk = (int64_t)y->n_head_kv * m->head_dim;
+	int64_t d = m->info.n_embd, nq = (int64_t)y->n_head * m->head_dim, nk = (int64_t)y->n_head_kv * m->head_dim;
 	int64_t nv = (int64_t)y->n_head_kv * m->head_dim_v;
 	struct lin qkv = load_lin(l, "attn_qkv", nq + nk + nv, d, OPTIONAL);
 
@@ -289,14 +276,13 @@ void load_experts(struct loader *l, struct layer *y)
 {
 	struct model *m = l->m;
 	struct experts *x = &y->moe;
-	int64_t d = m->info.n_embd, n = m->n_experts,
-		ff = (int64_t)load_u32_or(l, "expert_feed_forward_length", MODEL_MAX_DIM,
-					  (uint32_t)y->n_ff);
+	int64_t d = m->info.n_embd, n = m->n_experts, ff = (int64_t)load_u32_or(l, "expert_feed_forward_length",
+										MODEL_MAX_DIM, (uint32_t)y->n_ff);
 	struct lin both;
 
 	if (m->n_experts < 1 || m->n_used < 1 || m->n_used > m->n_experts || ff < 1) {
-		load_fail(l, "%d experts, %d of them used, of length %lld: no such mixture",
-			  m->n_experts, m->n_used, (long long)ff);
+		load_fail(l, "%d experts, %d of them used, of length %lld: no such mixture", m->n_experts, m->n_used,
+			  (long long)ff);
 		return;
 	}
 	y->n_ff = (int32_t)ff;
@@ -348,22 +334,19 @@ struct layer *load_layer(struct loader *l, int i)
 	struct layer *y = &m->layers[i];
 
 	l->layer = i;
-	y->n_head =
-		(int32_t)load_elem_u32(l, "attention.head_count", (uint32_t)i, MODEL_MAX_DIM, 0);
-	y->n_head_kv = (int32_t)load_elem_u32(l, "attention.head_count_kv", (uint32_t)i,
-					      MODEL_MAX_DIM, (uint32_t)y->n_head);
+	y->n_head = (int32_t)load_elem_u32(l, "attention.head_count", (uint32_t)i, MODEL_MAX_DIM, 0);
+	y->n_head_kv = (int32_t)load_elem_u32(l, "attention.head_count_kv", (uint32_t)i, MODEL_MAX_DIM,
+					      (uint32_t)y->n_head);
 	y->n_ff = (int32_t)load_elem_u32(l, "feed_forward_length", (uint32_t)i, MODEL_MAX_DIM, 0);
 	if (y->n_head < 1 || y->n_head_kv < 1 || y->n_head % y->n_head_kv)
-		load_fail(l, "layer %d has %d heads for %d key-value heads", i, y->n_head,
-			  y->n_head_kv);
+		load_fail(l, "layer %d has %d heads for %d key-value heads", i, y->n_head, y->n_head_kv);
 	return y;
 }
 
 void load_windows(struct loader *l, uint32_t window, uint32_t period, bool dense_first)
 {
 	struct model *m = l->m;
-	const struct gguf_key *k =
-		gguf_find(l->g, key_name(l, "attention.sliding_window_pattern").z);
+	const struct gguf_key *k = gguf_find(l->g, key_name(l, "attention.sliding_window_pattern").z);
 	bool array = k && k->kind == GGUF_K_ARRAY;
 
 	if (k && !array)
@@ -373,28 +356,26 @@ void load_windows(struct loader *l, uint32_t window, uint32_t period, bool dense
 		bool local = dense_first ? at > 0 : at + 1 < period;
 
 		if (array)
-			local = load_elem_u32(l, "attention.sliding_window_pattern", (uint32_t)i,
-					      UINT32_MAX, 0) != 0;
+			local = load_elem_u32(l, "attention.sliding_window_pattern", (uint32_t)i, UINT32_MAX, 0) != 0;
 		m->layers[i].window = local ? (int32_t)window : 0;
 	}
 }
 
-/* ---- angles ---------------------------------------------------------------------------------- */
+/* ---- angles ------------------------------------------------------------------------------------ */
 
 struct scaling {
 	float factor;               /* angles are divided by it; 1: none */
 	bool yarn;
 	float beta_fast, beta_slow;
-	float log_mul;              /* mscale_all_dim: takes back some of the growth */
+	float log_mul;              /* takes back of the growth of cos and sin: DeepSeek's mscale_all_dim */
 	uint32_t n_orig;
 	const float *factors;       /* [n_rot / 2] divide each frequency, or NULL */
 	float attn;                 /* of cos and sin */
 };
 
 /*
- * Frequencies of one table. YaRN (Peng et al. 2023, as ggml computes it): pair i turns with a
- * mix of the scaled and the plain frequency by a ramp over i between the pairs that turn
- * beta_fast and beta_slow times within n_orig positions.
+ * Frequencies of one table. YaRN (Peng et al. 2023, as ggml computes it): pair i turns with a mix of the scaled and the
+ * plain frequency by a ramp over i between the pairs that turn beta_fast and beta_slow times within n_orig positions.
  */
 static void fill_rope(struct loader *l, struct rope *r, double base, const struct scaling *s)
 {
@@ -410,8 +391,7 @@ static void fill_rope(struct loader *l, struct rope *r, double base, const struc
 
 		lo = fmax(0, floor(c * log(s->n_orig / (2 * M_PI * (double)s->beta_fast))));
 		hi = fmin(n - 1, ceil(c * log(s->n_orig / (2 * M_PI * (double)s->beta_slow))));
-		r->scale *=
-			(1 + 0.1f * logf(s->factor)) / (1 + 0.1f * s->log_mul * logf(s->factor));
+		r->scale *= (1 + 0.1f * logf(s->factor)) / (1 + 0.1f * s->log_mul * logf(s->factor));
 	}
 	for (int32_t i = 0; i < pairs; i++) {
 		double plain = pow(base, -2.0 * i / n) / (s->factors ? (double)s->factors[i] : 1);
@@ -435,10 +415,7 @@ static struct scaling read_scaling(struct loader *l)
 	s.log_mul = load_f32_or(l, "rope.scaling.yarn_log_multiplier", 0);
 	l->layer = -1;
 	if (str_is(type, "longrope")) {
-		/*
-		 * which factors: by the context that the model is made for, so that no number
-		 * depends on a run's length
-		 */
+		/* which factors: by the context that the model is made for, so that no number depends on a run's length */
 		bool longer = n_ctx > s.n_orig;
 		const float *lf = load_vec(l, "rope_factors_long.weight", m->n_rot / 2, REQUIRED);
 		const float *sf = load_vec(l, "rope_factors_short.weight", m->n_rot / 2, REQUIRED);
@@ -453,8 +430,7 @@ static struct scaling read_scaling(struct loader *l)
 	else if (type.n && !str_is(type, "none"))
 		load_fail(l, "rope scaling \"" STR_FMT "\" is not known", STR_ARG(type));
 	else
-		/* of files before rope.scaling */
-		s.factor = load_f32_or(l, "rope.scale_linear", 1);
+		s.factor = load_f32_or(l, "rope.scale_linear", 1); /* of files before rope.scaling */
 	if (!(s.factor > 0) || !s.n_orig)
 		load_fail(l, "rope scaling by %g from %u positions", (double)s.factor, s.n_orig);
 	return s;
@@ -485,7 +461,7 @@ void load_rope_local(struct loader *l, float base, bool scaled)
 			l->m->layers[i].rope = 1;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------------------------------- */
 
 #define ARCH_ROW(name, load) { name, load },
 #define ARCH_NAME(name, load) name,
@@ -511,9 +487,7 @@ static const struct arch *find_arch(struct str name, struct err *e)
 		if (n < sizeof list)
 			n += (size_t)snprintf(list + n, sizeof list - n, " %s", archs[i].name);
 	}
-	err_set(e, ERR_OPEN,
-		"the architecture \"" STR_FMT "\" is not one of those that run here:%s",
-		STR_ARG(name), list);
+	err_set(e, ERR_OPEN, "the architecture \"" STR_FMT "\" is not one of those that run here:%s", STR_ARG(name), list);
 	return NULL;
 }
 
@@ -530,25 +504,19 @@ static void read_common(struct loader *l)
 	heads = load_u32(l, "attention.head_count", MODEL_MAX_DIM);
 	i->n_head = (int32_t)heads;
 	i->n_head_kv = (int32_t)load_u32_or(l, "attention.head_count_kv", MODEL_MAX_DIM, heads);
-	i->n_vocab = tokens && tokens->kind == GGUF_K_ARRAY && tokens->n <= MODEL_MAX_VOCAB
-			     ? (int32_t)tokens->n
-			     : (int32_t)load_u32(l, "vocab_size", MODEL_MAX_VOCAB);
+	i->n_vocab = tokens && tokens->kind == GGUF_K_ARRAY && tokens->n <= MODEL_MAX_VOCAB ? (int32_t)tokens->n :
+											(int32_t)load_u32(l, "vocab_size", MODEL_MAX_VOCAB);
 	if (l->failed)
 		return;
 	if (!heads || !i->n_embd || !i->n_layer || !i->n_vocab || !i->n_ctx_train) {
 		load_fail(l, "a count of %s.* is 0", l->arch);
 		return;
 	}
-	m->head_dim = (int32_t)load_u32_or(l, "attention.key_length", MODEL_MAX_DIM,
-					   (uint32_t)i->n_embd / heads);
-	m->head_dim_v = (int32_t)load_u32_or(l, "attention.value_length", MODEL_MAX_DIM,
-					     (uint32_t)i->n_embd / heads);
-	m->n_rot = (int32_t)load_u32_or(l, "rope.dimension_count", MODEL_MAX_DIM,
-					(uint32_t)m->head_dim);
-	if (m->head_dim < 1 || m->head_dim_v < 1 || m->n_rot < 2 || m->n_rot % 2 ||
-	    m->n_rot > m->head_dim)
-		load_fail(l, "heads of %d and %d, %d of them turned: no such shape", m->head_dim,
-			  m->head_dim_v, m->n_rot);
+	m->head_dim = (int32_t)load_u32_or(l, "attention.key_length", MODEL_MAX_DIM, (uint32_t)i->n_embd / heads);
+	m->head_dim_v = (int32_t)load_u32_or(l, "attention.value_length", MODEL_MAX_DIM, (uint32_t)i->n_embd / heads);
+	m->n_rot = (int32_t)load_u32_or(l, "rope.dimension_count", MODEL_MAX_DIM, (uint32_t)m->head_dim);
+	if (m->head_dim < 1 || m->head_dim_v < 1 || m->n_rot < 2 || m->n_rot % 2 || m->n_rot > m->head_dim)
+		load_fail(l, "heads of %d and %d, %d of them turned: no such shape", m->head_dim, m->head_dim_v, m->n_rot);
 	m->causal = load_flag_or(l, "attention.causal", true);
 	m->scale_attn = load_f32_or(l, "attention.scale", 0);
 	if (!(m->scale_attn > 0))
@@ -556,8 +524,7 @@ static void read_common(struct loader *l)
 	m->scale_embd = m->scale_resid = m->scale_out = m->scale_experts = 1;
 	m->n_experts = (int32_t)load_u32_or(l, "expert_count", MODEL_MAX_EXPERTS, 0);
 	m->n_used = (int32_t)load_u32_or(l, "expert_used_count", MODEL_MAX_USED, 0);
-	m->gating = (enum gating)load_u32_or(l, "expert_gating_func", GATING_SOFTMAX_CHOSEN,
-					     GATING_SOFTMAX);
+	m->gating = (enum gating)load_u32_or(l, "expert_gating_func", GATING_SOFTMAX_CHOSEN, GATING_SOFTMAX);
 	m->norm_weights = load_flag_or(l, "expert_weights_norm", true);
 	m->scale_experts = load_f32_or(l, "expert_weights_scale", 1);
 	if (!(m->scale_experts > 0))

@@ -27,15 +27,13 @@ static void describe(struct model *m)
 static int check_opts(const struct model_opts *o, struct err *e)
 {
 	if (o->max_batch < 0 || o->max_batch > MODEL_MAX_BATCH)
-		return err_set(e, ERR_USAGE, "a step of %d tokens: at most %d", o->max_batch,
-			       MODEL_MAX_BATCH);
+		return err_set(e, ERR_USAGE, "a step of %d tokens: at most %d", o->max_batch, MODEL_MAX_BATCH);
 	if (o->pooling > MODEL_POOL_RANK)
 		return err_set(e, ERR_USAGE, "no such pooling");
 	return 0;
 }
 
-int model_open(struct model **out, const struct gguf *g, struct os_pool *pool,
-	       const struct model_opts *o, struct err *e)
+int model_open(struct model **out, const struct gguf *g, struct os_pool *pool, const struct model_opts *o, struct err *e)
 {
 	struct model *m;
 	int batch = o->max_batch ? o->max_batch : DEFAULT_BATCH;
@@ -83,14 +81,13 @@ const struct model_info *model_info(const struct model *m)
 	return &m->info;
 }
 
-/* ---- one step -------------------------------------------------------------------------------- */
+/* ---- one step ---------------------------------------------------------------------------------- */
 
 int check_ids(const struct model *m, const int32_t *ids, int32_t n, struct err *e)
 {
 	for (int32_t i = 0; i < n; i++)
 		if (ids[i] < 0 || ids[i] >= m->info.n_vocab)
-			return err_set(e, ERR_INVALID_FIELD,
-				       "token id %d is not in the vocabulary of %d", ids[i],
+			return err_set(e, ERR_INVALID_FIELD, "token id %d is not in the vocabulary of %d", ids[i],
 				       m->info.n_vocab);
 	return 0;
 }
@@ -98,11 +95,9 @@ int check_ids(const struct model *m, const int32_t *ids, int32_t n, struct err *
 static int check_step(const struct model *m, const struct model_step *s, struct err *e)
 {
 	if (!m->causal)
-		return err_set(e, ERR_UNSUPPORTED, "%s is an encoder: it gives vectors, no text",
-			       m->info.arch);
+		return err_set(e, ERR_UNSUPPORTED, "%s is an encoder: it gives vectors, no text", m->info.arch);
 	if (s->n < 1 || s->n > m->work->cap || s->n_out < 0 || s->n_out > s->n)
-		return err_set(e, ERR_INTERNAL, "a step of %d tokens, %d wanted, planned for %d",
-			       s->n, s->n_out, m->work->cap);
+		return err_set(e, ERR_INTERNAL, "a step of %d tokens, %d wanted, planned for %d", s->n, s->n_out, m->work->cap);
 	for (int32_t i = 0; i < s->n_out; i++)
 		if (s->rows[i] < 0 || s->rows[i] >= s->n)
 			return err_set(e, ERR_INTERNAL, "row %d of a step of %d", s->rows[i], s->n);
@@ -110,8 +105,7 @@ static int check_step(const struct model *m, const struct model_step *s, struct 
 }
 
 /* Runs of one sequence: first room for all of them in the cache, then spans. */
-static int add_runs(struct model *m, struct model_kv *kv, const struct model_step *s, bool reserve,
-		    struct err *e)
+static int add_runs(struct model *m, struct model_kv *kv, const struct model_step *s, bool reserve, struct err *e)
 {
 	for (int32_t from = 0, to; from < s->n; from = to) {
 		model_seq q = s->seqs[from];
@@ -125,13 +119,10 @@ static int add_runs(struct model *m, struct model_kv *kv, const struct model_ste
 			continue;
 		}
 		if (n > m->info.n_ctx_train - len)
-			return err_set(e, ERR_CONTEXT_LENGTH,
-				       "position %lld is past the context of %d",
+			return err_set(e, ERR_CONTEXT_LENGTH, "position %lld is past the context of %d",
 				       (long long)len + n - 1, m->info.n_ctx_train);
 		if (!kv_join_step(kv, q))
-			return err_set(e, ERR_INTERNAL,
-				       "sequence %d is not there, or its tokens are not together",
-				       q);
+			return err_set(e, ERR_INTERNAL, "sequence %d is not there, or its tokens are not together", q);
 		if (model_seq_reserve(kv, q, len + n, e))
 			return -1;
 	}
@@ -149,13 +140,10 @@ int first_bad(const struct model *m, int32_t *bad, struct err *e)
 		return 0;
 	if (bad)
 		*bad = row;
-	return err_set(
-		e, ERR_MODEL_FAULT,
-		"the model's numbers are not finite: the file may be damaged (llm-model verify)");
+	return err_set(e, ERR_MODEL_FAULT, "the model's numbers are not finite: the file may be damaged (llm-model verify)");
 }
 
-int model_forward(struct model *m, struct model_kv *kv, const struct model_step *s, int32_t *bad,
-		  struct err *e)
+int model_forward(struct model *m, struct model_kv *kv, const struct model_step *s, int32_t *bad, struct err *e)
 {
 	struct work *w = m->work;
 

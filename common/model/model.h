@@ -1,11 +1,10 @@
 /*
- * model: weights in a mapped GGUF file, the forward pass of each architecture, the KV cache.
- * Token ids in, logits or vectors out. One file an architecture or family (model/arch_*.c) and
- * one table. No graph: a forward pass is straight C over preplanned buffers, run by all workers
- * of the pool with a few barriers a layer.
+ * model: weights in a mapped GGUF file, the forward pass of each architecture, the KV cache. Token ids in, logits or
+ * vectors out. One file an architecture or family (model/arch_*.c) and one table. No graph: a forward pass is straight C
+ * over preplanned buffers, run by all workers of the pool with a few barriers a layer.
  *
- * Determinism: the numbers of a token depend on its own sequence alone: not on what shares the
- * batch, the chunking of the prompt, threads, or whether a prefix was shared.
+ * Determinism: the numbers of a token depend on its own sequence alone: not on what shares the batch, the chunking of the
+ * prompt, threads, or whether a prefix was shared.
  */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
@@ -15,13 +14,7 @@
 #include "kern/kern.h"
 #include "os/os.h"
 
-enum model_pooling {
-	MODEL_POOL_NONE,
-	MODEL_POOL_MEAN,
-	MODEL_POOL_CLS,
-	MODEL_POOL_LAST,
-	MODEL_POOL_RANK
-};
+enum model_pooling { MODEL_POOL_NONE, MODEL_POOL_MEAN, MODEL_POOL_CLS, MODEL_POOL_LAST, MODEL_POOL_RANK };
 
 struct model_info {
 	const char *arch;        /* "llama" */
@@ -41,23 +34,19 @@ struct model_opts {
 	int max_batch;     /* most tokens a step: plans the buffers; 0: 512 */
 	int pooling;       /* -1: as the file says */
 };
-/*
- * Checks every tensor's presence, type and shape; unknown architectures and types are refused by
- * name (ERR_OPEN). Memory is summed and compared with what there is before it is allocated. Borrows
- * g and pool. One forward pass at a time.
- */
-int model_open(struct model **out, const struct gguf *g, struct os_pool *pool,
-	       const struct model_opts *o, struct err *e);
+/* Checks every tensor's presence, type and shape; unknown architectures and types are refused by name (ERR_OPEN). Memory is
+ * summed and compared with what there is before it is allocated. Borrows g and pool. One forward pass at a time. */
+int model_open(struct model **out, const struct gguf *g, struct os_pool *pool, const struct model_opts *o, struct err *e);
 void model_close(struct model *m);
 const struct model_info *model_info(const struct model *m);
 /* Names of the architectures, NULL-terminated. */
 const char *const *model_archs(void);
 
-/* ---- KV cache -------------------------------------------------------------------------------- */
+/* ---- KV cache ---------------------------------------------------------------------------------- */
 
 /*
- * Pages of KERN_KV_PAGE positions, counted by reference. A sequence is a list of pages; forking
- * shares the whole pages of a prefix and copies the part of the last one.
+ * Pages of KERN_KV_PAGE positions, counted by reference. A sequence is a list of pages; forking shares the whole pages of a
+ * prefix and copies the part of the last one.
  */
 struct model_kv;
 int model_kv_new(struct model_kv **out, const struct model *m, size_t max_tokens, struct err *e);
@@ -72,15 +61,11 @@ int32_t model_seq_len(const struct model_kv *kv, model_seq s);
 void model_seq_trim(struct model_kv *kv, model_seq s, int32_t n); /* forget all positions >= n */
 /* Room for n positions in all (pages taken now); ERR_NOMEM when the cache is full. */
 int model_seq_reserve(struct model_kv *kv, model_seq s, int32_t n, struct err *e);
-/*
- * The first n positions as bytes, for a cache on disk: the same machine's numbers come back bit
- * for bit.
- */
-int model_seq_save(struct buf *out, const struct model_kv *kv, model_seq s, int32_t n,
-		   struct err *e);
+/* The first n positions as bytes, for a cache on disk: the same machine's numbers come back bit for bit. */
+int model_seq_save(struct buf *out, const struct model_kv *kv, model_seq s, int32_t n, struct err *e);
 int model_seq_load(struct model_kv *kv, model_seq s, struct str bytes, struct err *e);
 
-/* ---- forward --------------------------------------------------------------------------------- */
+/* ---- forward ----------------------------------------------------------------------------------- */
 
 /* Tokens of any sequences in one step; those of one sequence together, continuing what it holds. */
 struct model_step {
@@ -93,20 +78,17 @@ struct model_step {
 	float *hidden;         /* [n_out, n_embd] after the last norm, or NULL */
 };
 /*
- * ERR_CONTEXT_LENGTH past the model's context, ERR_NOMEM when the cache is full,
- * ERR_INVALID_FIELD for an id that is not in the vocabulary: nothing has changed then but pages
- * taken. ERR_MODEL_FAULT when a wanted row is not finite: the first one's index is in `bad` (may
- * be NULL), rows before it are good, and the sequences have grown.
+ * ERR_CONTEXT_LENGTH past the model's context, ERR_NOMEM when the cache is full, ERR_INVALID_FIELD for an id that is not in
+ * the vocabulary: nothing has changed then but pages taken. ERR_MODEL_FAULT when a wanted row is not finite: the first one's
+ * index is in `bad` (may be NULL), rows before it are good, and the sequences have grown.
  */
-int model_forward(struct model *m, struct model_kv *kv, const struct model_step *s, int32_t *bad,
-		  struct err *e);
+int model_forward(struct model *m, struct model_kv *kv, const struct model_step *s, int32_t *bad, struct err *e);
 
 /*
- * Documents without padding: ids of all, one after another; document i is
- * ids[start[i], start[i + 1]). out [n_docs, n_out] is pooled and (normalize) of length 1; with
- * MODEL_POOL_RANK the scores as they are. A document may be as long as the context.
+ * Documents without padding: ids of all, one after another; document i is ids[start[i], start[i + 1]). out [n_docs, n_out] is
+ * pooled and (normalize) of length 1; with MODEL_POOL_RANK the scores as they are. A document may be as long as the context.
  */
-int model_encode(struct model *m, const int32_t *ids, const int32_t *start, int32_t n_docs,
-		 bool normalize, float *out, struct err *e);
+int model_encode(struct model *m, const int32_t *ids, const int32_t *start, int32_t n_docs, bool normalize, float *out,
+		 struct err *e);
 
 #endif

@@ -1,7 +1,4 @@
-/*
- * model_impl: what the files of this room share: a model's numbers and layers, the loader, one
- * step's state.
- */
+/* model_impl: what the files of this room share: a model's numbers and layers, the loader, one step's state. */
 #ifndef MODEL_MODEL_IMPL_H
 #define MODEL_MODEL_IMPL_H
 
@@ -16,7 +13,7 @@
 #define MODEL_MAX_BATCH (1 << 16)
 #define MODEL_ROPES 2               /* tables of angles: of global and of local layers */
 
-/* ---- what a file holds ----------------------------------------------------------------------- */
+/* ---- what a file holds ------------------------------------------------------------------------- */
 
 struct norm { /* w NULL: none */
 	const float *w, *b;
@@ -40,8 +37,7 @@ enum ffn_act {
 	ACT_GELU_ERF,
 	ACT_SWIGLU_OAI /* min(g, 7) sigmoid(1.702 g) (clamp(u, -7, 7) + 1): gpt-oss */
 };
-/* As the files count them. */
-enum gating { GATING_SOFTMAX = 1, GATING_SIGMOID = 2, GATING_SOFTMAX_CHOSEN = 3 };
+enum gating { GATING_SOFTMAX = 1, GATING_SIGMOID = 2, GATING_SOFTMAX_CHOSEN = 3 }; /* as the files count them */
 
 /*
  * One block, every part optional but q, k, v, o and the feed-forward:
@@ -51,8 +47,7 @@ enum gating { GATING_SOFTMAX = 1, GATING_SIGMOID = 2, GATING_SOFTMAX_CHOSEN = 3 
  *      f = ffn_post(down(act(gate ffn_norm(x), up ffn_norm(x))))
  *      x = out(x + s f)
  *
- * A parallel block's feed-forward reads the x that attention read, through ffn_norm or, without
- * one, attn_norm.
+ * A parallel block's feed-forward reads the x that attention read, through ffn_norm or, without one, attn_norm.
  */
 struct layer {
 	struct norm attn_norm, q_norm, k_norm, attn_post, attn_out, ffn_norm, ffn_post, out;
@@ -63,7 +58,7 @@ struct layer {
 	int32_t window;      /* keys that a query sees, itself included; 0: all */
 	int rope;            /* index of the table, -1: none */
 	bool parallel;
-	size_t kv_at;        /* of its keys in a page, bytes; its values lie behind them */
+	size_t kv_at;        /* bytes from the begin of a page to the layer's keys; its values lie behind them */
 };
 
 struct rope { /* angle of pair i at position p: p * freq[i] */
@@ -81,11 +76,9 @@ struct model {
 	enum gating gating;
 	bool neox, causal, norm_weights;
 	int32_t head_dim, head_dim_v, n_rot, n_experts, n_used;
-	/* queries at p grow by 1 + temperature * log(1 + p / temperature_every), whole quotients */
-	float temperature;
+	float temperature;   /* queries grow by 1 + temperature * log(1 + p / temperature_every), whole quotients; 0: no */
 	uint32_t temperature_every;
-	float eps, softcap_attn, softcap_out, scale_attn, scale_embd, scale_resid, scale_out,
-		scale_experts;
+	float eps, softcap_attn, softcap_out, scale_attn, scale_embd, scale_resid, scale_out, scale_experts;
 	struct rope rope[MODEL_ROPES];
 	/* tensors */
 	struct kern_mat embd, positions;
@@ -96,7 +89,7 @@ struct model {
 	/* a reranker: cls_out(cls_norm(act(cls h))), all but cls_out optional */
 	struct lin cls, cls_out;
 	struct norm cls_norm;
-	bool cls_mean;       /* h is the mean, else the first row (causal: the last) */
+	bool cls_mean;       /* h is the mean, else the first row (the last where only that has seen all) */
 	bool cls_gelu;       /* act is GELU, else tanh */
 	bool cls_softmax;    /* over the labels, at the end */
 	struct layer *layers;
@@ -108,10 +101,7 @@ struct model {
 	struct work *work;
 };
 
-/*
- * Bytes of one head's keys (values) in a page, positions one behind the other; 0 where the type
- * cannot hold them.
- */
+/* Bytes of one head's keys (values) in a page, positions one behind the other; 0 where the type cannot hold them. */
 size_t kv_head_bytes(uint32_t type, int32_t n);
 /* Bytes of a layer's keys and values in a page. */
 size_t kv_layer_bytes(const struct model *m, const struct layer *y, uint32_t type);
@@ -125,12 +115,9 @@ bool kv_join_step(struct model_kv *kv, model_seq s);
 /* n more positions have been written. */
 void kv_grow(struct model_kv *kv, model_seq s, int32_t n);
 
-/* ---- loading --------------------------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------------------------- */
 
-/*
- * Errors stick: after the first, every call answers with nothing and the reader goes on to its
- * end.
- */
+/* Errors stick: after the first, every call answers with nothing and the reader goes on to its end. */
 struct loader {
 	struct model *m;
 	const struct gguf *g;
@@ -178,16 +165,14 @@ void load_ends(struct loader *l);
 /* Fill the tables of angles by rope.* keys; local: the second table for layers with a window. */
 void load_rope(struct loader *l, bool neox);
 void load_rope_local(struct loader *l, float base, bool scaled);
-/*
- * Layers whose "attention.sliding_window_pattern" says so get the window; without that key those
- * with i % period < period - 1, or with `dense_first` i % period > 0.
- */
+/* Layers whose "attention.sliding_window_pattern" (or (i % period) < period - 1, or > 0 with `dense_first`) says so get
+ * the window. */
 void load_windows(struct loader *l, uint32_t window, uint32_t period, bool dense_first);
 void *load_alloc(struct loader *l, size_t n, size_t size);
 
 /*
- * The architectures: name in general.architecture, the function that reads its own keys and
- * tensors (the common keys are read before it). Adding one is a line here and that function.
+ * The architectures: name in general.architecture, the function that reads its own keys and tensors (the common keys are
+ * read before it). Adding one is a line here and that function.
  */
 #define ARCHS(X)                              \
 	X("llama", arch_llama)                \
@@ -223,7 +208,7 @@ void *load_alloc(struct loader *l, size_t n, size_t size);
 ARCHS(ARCH_DECLARE)
 int model_load(struct model *m, const struct gguf *g, struct err *e);
 
-/* ---- a step ---------------------------------------------------------------------------------- */
+/* ---- a step ------------------------------------------------------------------------------------ */
 
 #define TILE 32 /* tokens of one attention job */
 
@@ -269,17 +254,11 @@ struct work {
 	float *logits, *hidden;
 };
 
-/*
- * Buffers for n tokens and n_out wanted rows; the sum is compared with what memory there is
- * first.
- */
+/* Buffers for n tokens and n_out wanted rows; the sum is compared with what memory there is first. */
 int work_plan(struct model *m, int32_t n, int32_t n_out, struct err *e);
 void work_free(struct work *w);
 int check_ids(const struct model *m, const int32_t *ids, int32_t n, struct err *e);
-/*
- * ERR_MODEL_FAULT when a wanted row of the last step is not finite; the first one's index in
- * `bad`.
- */
+/* ERR_MODEL_FAULT when a wanted row of the last step is not finite; the first one's index in `bad`. */
 int first_bad(const struct model *m, int32_t *bad, struct err *e);
 /* Runs the planned step on the pool: layers, then (logits or hidden) the head. */
 void forward_run(struct model *m);
@@ -287,7 +266,7 @@ void forward_run(struct model *m);
 /* Cut n rows of one sequence that begin at position pos into spans. */
 void work_add_spans(struct work *w, int32_t from, int32_t n, int32_t pos, const uint32_t *pages);
 
-/* ---- parts of a step, called by every worker of the team ------------------------------------- */
+/* ---- parts of a step, called by every worker of the team ------------------------------------------ */
 
 struct acts { /* one input in the forms that its matrices read */
 	struct kern_act a[3];
@@ -302,8 +281,7 @@ struct mul {
 };
 /* mem holds acts_bytes() of the same matrices. */
 size_t acts_bytes(const struct lin *const *w, int n_w, int64_t n);
-void acts_init(struct acts *s, const struct lin *const *w, int n_w, const float *x, int64_t ld,
-	       int64_t n, uint8_t *mem);
+void acts_init(struct acts *s, const struct lin *const *w, int n_w, const float *x, int64_t ld, int64_t n, uint8_t *mem);
 void acts_prepare(struct acts *s, int64_t from, int64_t to);
 const struct kern_act *acts_for(const struct acts *s, const struct lin *w);
 /* Products by chunks of rows, claimed; ends at a barrier. */

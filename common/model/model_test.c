@@ -1,6 +1,6 @@
 /*
- * model_test: every tiny model against double precision (tests/fixtures/golden.txt), the same
- * bits however a step is cut, and faults of files and of callers.
+ * model_test: every tiny model against double precision (tests/fixtures/golden.txt), the same bits however a step is cut,
+ * and faults of files and of callers.
  */
 #include "config.h"
 #include "model/model.h"
@@ -50,18 +50,13 @@ static void fix_close(struct fix *f)
 }
 
 /* n ids behind what s holds, in steps of `chunk`; the logits of the last into out [v]. */
-static int feed(struct fix *f, model_seq s, const int32_t *ids, int32_t n, int32_t chunk,
-		float *out)
+static int feed(struct fix *f, model_seq s, const int32_t *ids, int32_t n, int32_t chunk, float *out)
 {
 	model_seq seqs[MAX_IDS];
 
 	for (int32_t at = 0; at < n; at += chunk) {
 		int32_t k = n - at < chunk ? n - at : chunk, row = k - 1;
-		struct model_step step = { .n = k,
-					   .ids = ids + at,
-					   .seqs = seqs,
-					   .n_out = 1,
-					   .rows = &row,
+		struct model_step step = { .n = k, .ids = ids + at, .seqs = seqs, .n_out = 1, .rows = &row,
 					   .logits = at + k == n ? out : NULL };
 
 		for (int32_t i = 0; i < k; i++)
@@ -79,7 +74,7 @@ static int32_t sequence(struct fix *f)
 	return model_seq_new(&s, f->kv, &e) ? -1 : s;
 }
 
-/* ---- against double precision ---------------------------------------------------------------- */
+/* ---- against double precision ------------------------------------------------------------------ */
 
 static double nmse(const float *x, const double *y, int32_t n)
 {
@@ -94,8 +89,7 @@ static double nmse(const float *x, const double *y, int32_t n)
 
 static bool quantized(const char *name)
 {
-	static const char *const list[] = { "tiny-llama.gguf", "tiny-kquant.gguf",
-					    "tiny-mixtral.gguf", "tiny-gpt-oss.gguf" };
+	static const char *const list[] = { "tiny-llama.gguf", "tiny-kquant.gguf", "tiny-mixtral.gguf", "tiny-gpt-oss.gguf" };
 
 	for (size_t i = 0; i < sizeof list / sizeof *list; i++)
 		if (strcmp(name, list[i]) == 0)
@@ -114,8 +108,7 @@ static void golden_line(char *line)
 	double err, limit = quantized(name) ? 1e-3 : 1e-6;
 	int rc;
 
-	for (char *s = strtok_r(list, ",", &save2); s && n < MAX_IDS;
-	     s = strtok_r(NULL, ",", &save2))
+	for (char *s = strtok_r(list, ",", &save2); s && n < MAX_IDS; s = strtok_r(NULL, ",", &save2))
 		ids[n++] = (int32_t)strtol(s, NULL, 10);
 	for (char *s; (s = strtok_r(NULL, " \n", &save)) && n_want < 4096;)
 		want[n_want++] = strtod(s, NULL);
@@ -125,13 +118,11 @@ static void golden_line(char *line)
 	}
 	start[1] = n;
 	if (strcmp(kind, "embed") == 0)
-		rc = model_info(f.m)->n_out != n_want ||
-		     model_encode(f.m, ids, start, 1, true, got, &e);
+		rc = model_info(f.m)->n_out != n_want || model_encode(f.m, ids, start, 1, true, got, &e);
 	else
 		rc = f.v != n_want || feed(&f, sequence(&f), ids, n, n, got);
 	err = rc ? (double)INFINITY : nmse(got, want, n_want);
-	OK(err <= limit, "%s: %s within %g of double precision (%.2e) %s", name, kind, limit, err,
-	   rc ? e.text : "");
+	OK(err <= limit, "%s: %s within %g of double precision (%.2e) %s", name, kind, limit, err, rc ? e.text : "");
 	fix_close(&f);
 }
 
@@ -147,7 +138,7 @@ static void test_golden(void)
 	fclose(file);
 }
 
-/* ---- the same bits --------------------------------------------------------------------------- */
+/* ---- the same bits ----------------------------------------------------------------------------- */
 
 static void some_ids(int32_t *ids, int32_t n, int32_t v, uint64_t seed)
 {
@@ -174,9 +165,7 @@ static int with_companions(struct fix *f, const int32_t *ids, int32_t n, float *
 			}
 			rows[j] = t - 1;
 		}
-		struct model_step step = {
-			.n = t, .ids = mixed, .seqs = seqs, .n_out = 3, .rows = rows, .logits = x
-		};
+		struct model_step step = { .n = t, .ids = mixed, .seqs = seqs, .n_out = 3, .rows = rows, .logits = x };
 		rc = model_forward(f->m, f->kv, &step, NULL, &e);
 	}
 	if (x)
@@ -194,9 +183,8 @@ static int with_fork(struct fix *f, const int32_t *ids, int32_t n, int32_t at, f
 	model_seq a = sequence(f), b = -1;
 	int rc;
 
-	rc = feed(f, a, ids, at, at, out) || feed(f, a, other, 3, 3, out) ||
-	     model_seq_fork(&b, f->kv, a, at, &e) || feed(f, a, other, 3, 1, out) ||
-	     feed(f, b, ids + at, n - at, 4, out);
+	rc = feed(f, a, ids, at, at, out) || feed(f, a, other, 3, 3, out) || model_seq_fork(&b, f->kv, a, at, &e) ||
+	     feed(f, a, other, 3, 1, out) || feed(f, b, ids + at, n - at, 4, out);
 	model_seq_free(f->kv, a);
 	model_seq_free(f->kv, b);
 	return rc;
@@ -227,17 +215,15 @@ static int with_disk(struct fix *f, const int32_t *ids, int32_t n, int32_t at, f
 	int rc;
 
 	buf_init(&b, (size_t)1 << 24);
-	rc = feed(f, s, ids, n, n, out) || model_seq_save(&b, f->kv, s, at, &e) ||
-	     model_seq_load(f->kv, t, buf_str(&b), &e) || feed(f, t, ids + at, n - at, n, out);
+	rc = feed(f, s, ids, n, n, out) || model_seq_save(&b, f->kv, s, at, &e) || model_seq_load(f->kv, t, buf_str(&b), &e) ||
+	     feed(f, t, ids + at, n - at, n, out);
 	if (!rc) {
 		struct err ignored;
 		model_seq u = sequence(f);
 
 		b.p[b.n / 2] ^= 1;
-		OK(model_seq_load(f->kv, u, buf_str(&b), &ignored) && ignored.code == ERR_OPEN,
-		   "a damaged copy is refused");
-		OK(model_seq_load(f->kv, u, str_sub(buf_str(&b), 0, 20), &ignored),
-		   "a short copy is refused");
+		OK(model_seq_load(f->kv, u, buf_str(&b), &ignored) && ignored.code == ERR_OPEN, "a damaged copy is refused");
+		OK(model_seq_load(f->kv, u, str_sub(buf_str(&b), 0, 20), &ignored), "a short copy is refused");
 		model_seq_free(f->kv, u);
 	}
 	model_seq_free(f->kv, s);
@@ -266,17 +252,14 @@ static void same_bits(const char *name, uint32_t kv_type)
 			want = malloc(bytes);
 			got = malloc(bytes);
 			some_ids(ids, n, f.v, 5);
-			if (!want || !got ||
-			    !OK(!feed(&f, sequence(&f), ids, n, n, want), "%s computes: %s", name,
-				e.text)) {
+			if (!want || !got || !OK(!feed(&f, sequence(&f), ids, n, n, want), "%s computes: %s", name, e.text)) {
 				fix_close(&f);
 				break;
 			}
 			model_seq_free(f.kv, 0);
 		}
-#define SAME(call, what)                                                                           \
-	OK(!(call) && memcmp(want, got, bytes) == 0,                                               \
-	   "%s, keys in %s, %u threads: the same bits %s", name, type, threads, what)
+#define SAME(call, what)                                                                                         \
+	OK(!(call) && memcmp(want, got, bytes) == 0, "%s, keys in %s, %u threads: the same bits %s", name, type, threads, what)
 		for (int32_t chunk = 1; chunk <= n; chunk = chunk * 3 + 4) {
 			model_seq s = sequence(&f);
 
@@ -306,29 +289,26 @@ static void same_vectors(const char *name)
 		size_t bytes;
 		bool good = true;
 
-		if (!OK(fix_open(&f, name, threads, 0, threads == 1 ? 40 : 512), "%s opens: %s",
-			name, e.text))
+		if (!OK(fix_open(&f, name, threads, 0, threads == 1 ? 40 : 512), "%s opens: %s", name, e.text))
 			return;
 		bytes = (size_t)model_info(f.m)->n_out * sizeof *one;
 		some_ids(ids, start[DOCS], f.v, 9);
 		for (int i = 0; i < DOCS; i++) {
 			int32_t here[2] = { 0, start[i + 1] - start[i] };
 
-			good &= !model_encode(f.m, ids + start[i], here, 1, true,
-					      one + i * model_info(f.m)->n_out, &e);
+			good &= !model_encode(f.m, ids + start[i], here, 1, true, one + i * model_info(f.m)->n_out, &e);
 		}
 		good &= !model_encode(f.m, ids, start, DOCS, true, all, &e);
-		OK(good && memcmp(one, all, DOCS * bytes) == 0,
-		   "%s, %u threads: the same vectors packed and alone", name, threads);
+		OK(good && memcmp(one, all, DOCS * bytes) == 0, "%s, %u threads: the same vectors packed and alone", name,
+		   threads);
 		fix_close(&f);
 	}
 }
 
-/* ---- faults ---------------------------------------------------------------------------------- */
+/* ---- faults ------------------------------------------------------------------------------------ */
 
 /* A copy of a fixture with every `from` replaced by `to`, of the same length. */
-static bool patched(struct buf *b, const char *name, const char *from, const char *to, size_t n,
-		    bool all)
+static bool patched(struct buf *b, const char *name, const char *from, const char *to, size_t n, bool all)
 {
 	bool found = false;
 
@@ -356,8 +336,7 @@ static void refused(const char *name, const char *from, const char *to, size_t n
 	bool good = patched(&b, name, from, to, n, true) && !os_pool_new(&pool, 1, &e) &&
 		    !gguf_open_mem(&g, b.p, b.n, name, &e) && model_open(&m, g, pool, &o, &e);
 
-	OK(good && e.code == ERR_OPEN && strstr(e.text, words), "refused with \"%s\": %s", words,
-	   e.text);
+	OK(good && e.code == ERR_OPEN && strstr(e.text, words), "refused with \"%s\": %s", words, e.text);
 	model_close(m);
 	gguf_close(g);
 	os_pool_free(pool);
@@ -366,23 +345,16 @@ static void refused(const char *name, const char *from, const char *to, size_t n
 
 static void test_files(void)
 {
-	static const char dims[] = "attn_k.weight\2\0\0\0\x60\0\0\0\0\0\0\0\x20",
-			  turned[] = "attn_k.weight\2\0\0\0\x20\0\0\0\0\0\0\0\x60";
-	static const char eps[] = "llama.block_count\4\0\0\0\2",
-			  more[] = "llama.block_count\4\0\0\0\3";
+	static const char dims[] = "attn_k.weight\2\0\0\0\x60\0\0\0\0\0\0\0\x20", turned[] = "attn_k.weight\2\0\0\0\x20\0\0\0\0\0\0\0\x60";
+	static const char eps[] = "llama.block_count\4\0\0\0\2", more[] = "llama.block_count\4\0\0\0\3";
 
-	refused("tiny-yarn.gguf", "\5\0\0\0\0\0\0\0llama", "\5\0\0\0\0\0\0\0klama", 13,
-		"\"klama\" is not one of those");
-	refused("tiny-yarn.gguf", "blk.1.attn_k.weight", "blk.1.attn_x.weight", 19,
-		"blk.1.attn_k.weight is missing");
-	refused("tiny-qwen2.gguf", "blk.1.attn_k.bias", "blk.1.attn_x.bias", 17,
-		"blk.1.attn_x.bias has no place");
+	refused("tiny-yarn.gguf", "\5\0\0\0\0\0\0\0llama", "\5\0\0\0\0\0\0\0klama", 13, "\"klama\" is not one of those");
+	refused("tiny-yarn.gguf", "blk.1.attn_k.weight", "blk.1.attn_x.weight", 19, "blk.1.attn_k.weight is missing");
+	refused("tiny-qwen2.gguf", "blk.1.attn_k.bias", "blk.1.attn_x.bias", 17, "blk.1.attn_x.bias has no place");
 	refused("tiny-llama.gguf", dims, turned, sizeof dims - 1, "has the shape [32, 96");
 	refused("tiny-llama.gguf", eps, more, sizeof eps - 1, "blk.2.attn_norm.weight is missing");
-	refused("tiny-yarn.gguf", "llama.embedding_length", "llama.embedding_lengtx", 22,
-		"embedding_length is missing");
-	refused("tiny-yarn.gguf", "\4\0\0\0\0\0\0\0yarn", "\4\0\0\0\0\0\0\0yarm", 12,
-		"rope scaling \"yarm\" is not known");
+	refused("tiny-yarn.gguf", "llama.embedding_length", "llama.embedding_lengtx", 22, "embedding_length is missing");
+	refused("tiny-yarn.gguf", "\4\0\0\0\0\0\0\0yarn", "\4\0\0\0\0\0\0\0yarm", 12, "rope scaling \"yarm\" is not known");
 }
 
 /* One NaN among the weights of the first norm reaches every row. */
@@ -397,20 +369,14 @@ static void test_nan(void)
 	model_seq s = 0;
 
 	buf_init(&b, 1 << 22);
-	if (!OK(!os_read_file(&b, path("tiny-llama.gguf"), 1 << 22, &e) &&
-			!gguf_open_mem(&f.g, b.p, b.n, "nan", &e) &&
-			(t = gguf_find_tensor(f.g, "blk.0.attn_norm.weight")),
-		"a copy: %s", e.text))
+	if (!OK(!os_read_file(&b, path("tiny-llama.gguf"), 1 << 22, &e) && !gguf_open_mem(&f.g, b.p, b.n, "nan", &e) &&
+		(t = gguf_find_tensor(f.g, "blk.0.attn_norm.weight")), "a copy: %s", e.text))
 		return;
 	memcpy(b.p + ((const char *)t->data - b.p), &nan_, sizeof nan_);
-	OK(!os_pool_new(&f.pool, 2, &e) && !model_open(&f.m, f.g, f.pool, &o, &e) &&
-		   !model_kv_new(&f.kv, f.m, 64, &e) && !model_seq_new(&s, f.kv, &e),
-	   "it opens");
-	struct model_step step = {
-		.n = 1, .ids = &id, .seqs = &s, .n_out = 1, .rows = &row, .logits = out
-	};
-	OK(model_forward(f.m, f.kv, &step, &bad, &e) && e.code == ERR_MODEL_FAULT && bad == 0,
-	   "NaN is a fault: %s", e.text);
+	OK(!os_pool_new(&f.pool, 2, &e) && !model_open(&f.m, f.g, f.pool, &o, &e) && !model_kv_new(&f.kv, f.m, 64, &e) &&
+	   !model_seq_new(&s, f.kv, &e), "it opens");
+	struct model_step step = { .n = 1, .ids = &id, .seqs = &s, .n_out = 1, .rows = &row, .logits = out };
+	OK(model_forward(f.m, f.kv, &step, &bad, &e) && e.code == ERR_MODEL_FAULT && bad == 0, "NaN is a fault: %s", e.text);
 	fix_close(&f);
 	buf_release(&b);
 }
@@ -429,34 +395,26 @@ static void test_callers(void)
 		return;
 	s = sequence(&f);
 	ids[1] = 512;
-	OK(feed(&f, s, ids, 2, 2, out) && e.code == ERR_INVALID_FIELD,
-	   "an id past the vocabulary: %s", e.text);
+	OK(feed(&f, s, ids, 2, 2, out) && e.code == ERR_INVALID_FIELD, "an id past the vocabulary: %s", e.text);
 	OK(model_seq_len(f.kv, s) == 0, "nothing of it was kept");
 	ids[1] = 0;
 	for (int i = 0; i < 8; i++)
 		feed(&f, s, ids, 64, 64, out);
-	OK(model_seq_len(f.kv, s) == 512 && feed(&f, s, ids, 1, 1, out) &&
-		   e.code == ERR_CONTEXT_LENGTH,
+	OK(model_seq_len(f.kv, s) == 512 && feed(&f, s, ids, 1, 1, out) && e.code == ERR_CONTEXT_LENGTH,
 	   "past the context: %s", e.text);
-	OK(feed(&f, sequence(&f), ids, 1, 1, out) && e.code == ERR_NOMEM, "a full cache: %s",
-	   e.text);
-	OK(model_kv_new(&kv, f.m, (size_t)1 << 36, &e) && e.code == ERR_NOMEM,
-	   "a cache larger than the memory: %s", e.text);
-	OK(model_encode(f.m, ids, docs, 1, true, out, &e) && e.code == ERR_USAGE,
-	   "no pooling named: %s", e.text);
+	OK(feed(&f, sequence(&f), ids, 1, 1, out) && e.code == ERR_NOMEM, "a full cache: %s", e.text);
+	OK(model_kv_new(&kv, f.m, (size_t)1 << 36, &e) && e.code == ERR_NOMEM, "a cache larger than the memory: %s", e.text);
+	OK(model_encode(f.m, ids, docs, 1, true, out, &e) && e.code == ERR_USAGE, "no pooling named: %s", e.text);
 	fix_close(&f);
 
 	OK(fix_open(&f, "tiny-bert.gguf", 1, 0, 64), "opens");
-	OK(model_encode(f.m, ids, docs, 1, true, out, &e) && e.code == ERR_INVALID_FIELD,
-	   "an empty text: %s", e.text);
+	OK(model_encode(f.m, ids, docs, 1, true, out, &e) && e.code == ERR_INVALID_FIELD, "an empty text: %s", e.text);
 	docs[1] = 257;
-	OK(model_encode(f.m, ids, docs, 1, true, out, &e) && e.code == ERR_CONTEXT_LENGTH,
-	   "a long text: %s", e.text);
+	OK(model_encode(f.m, ids, docs, 1, true, out, &e) && e.code == ERR_CONTEXT_LENGTH, "a long text: %s", e.text);
 	fix_close(&f);
 
 	OK(fix_open(&f, "tiny-qwen2.gguf", 1, 0, 64), "opens");
-	OK(model_open(&m, f.g, f.pool, &o, &e) && e.code == ERR_USAGE,
-	   "heads of 16 in blocks of 32: %s", e.text);
+	OK(model_open(&m, f.g, f.pool, &o, &e) && e.code == ERR_USAGE, "heads of 16 in blocks of 32: %s", e.text);
 	model_close(m);
 	fix_close(&f);
 	free(out);

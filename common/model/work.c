@@ -1,14 +1,11 @@
-/*
- * work: the buffers of a step, planned once for the largest one, and its primitives: products,
- * rows, activations.
- */
+/* work: the buffers of a step, planned once for the largest one, and its primitives: products, rows, activations. */
 #include "config.h"
 #include "model/model_impl.h"
 #include <errno.h>
 #include <math.h>
 #include <sys/mman.h>
 
-/* ---- memory ---------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------ */
 
 /* First pass: sizes; second: addresses. Everything begins on a line of the cache. */
 struct planner {
@@ -22,8 +19,7 @@ static void *plan(struct planner *p, uint64_t n, uint64_t size)
 	uint64_t bytes, end;
 	uint8_t *here = p->base ? p->base + p->at : NULL;
 
-	if (!ckd_mul_u64(&bytes, n, size) || !ckd_add_u64(&end, p->at, bytes) ||
-	    end > SIZE_MAX - 64)
+	if (!ckd_mul_u64(&bytes, n, size) || !ckd_add_u64(&end, p->at, bytes) || end > SIZE_MAX - 64)
 		p->overflow = true;
 	else
 		p->at = (end + 63) & ~(uint64_t)63;
@@ -64,8 +60,7 @@ static struct sizes measure(const struct model *m, int32_t n, int32_t n_out)
 		const struct layer *y = &m->layers[i];
 		const struct lin *qkv[] = { &y->q, &y->k, &y->v }, *o[] = { &y->o };
 		const struct lin *in[] = { &y->gate, &y->up }, *down[] = { &y->down };
-		uint64_t nq = (uint64_t)y->n_head * (uint64_t)m->head_dim,
-			 group = (uint64_t)(y->n_head / y->n_head_kv);
+		uint64_t nq = (uint64_t)y->n_head * (uint64_t)m->head_dim, group = (uint64_t)(y->n_head / y->n_head_kv);
 		uint64_t nv = (uint64_t)y->n_head * (uint64_t)m->head_dim_v;
 		uint64_t kv = (uint64_t)y->n_head_kv * (uint64_t)(m->head_dim + m->head_dim_v);
 
@@ -76,9 +71,7 @@ static struct sizes measure(const struct model *m, int32_t n, int32_t n_out)
 		count_mats(&s, qkv, 3, n, true);
 		count_mats(&s, o, 1, n, false);
 		if (y->moe.router.w.data) {
-			const struct lin *r[] = { &y->moe.router },
-					 *x[] = { &y->moe.gate, &y->moe.up },
-					 *d[] = { &y->moe.down };
+			const struct lin *r[] = { &y->moe.router }, *x[] = { &y->moe.gate, &y->moe.up }, *d[] = { &y->moe.down };
 
 			s.ffn_rows = max_size(s.ffn_rows, (uint64_t)pairs);
 			count_mats(&s, r, 1, n, true);
@@ -106,8 +99,7 @@ static struct sizes measure(const struct model *m, int32_t n, int32_t n_out)
 static void place(struct model *m, struct work *w, struct planner *p)
 {
 	struct sizes s = measure(m, w->cap, w->cap_out);
-	uint64_t n = (uint64_t)w->cap, d = (uint64_t)m->info.n_embd, x = (uint64_t)m->n_experts,
-		 f = sizeof(float);
+	uint64_t n = (uint64_t)w->cap, d = (uint64_t)m->info.n_embd, x = (uint64_t)m->n_experts, f = sizeof(float);
 	uint64_t rows = max_size(s.ffn_rows, n), used = x ? (uint64_t)m->n_used : 0;
 	unsigned workers = os_pool_size(m->pool);
 
@@ -143,9 +135,7 @@ static void place(struct model *m, struct work *w, struct planner *p)
 		struct worker_mem mem;
 
 		mem.mul = plan(p, s.mul, 1);
-		mem.attn = plan(
-			p, kern_attn_scratch((int64_t)s.group * TILE, m->head_dim, m->head_dim_v),
-			1);
+		mem.attn = plan(p, kern_attn_scratch((int64_t)s.group * TILE, m->head_dim, m->head_dim_v), 1);
 		mem.lo = plan(p, s.group * TILE, 4);
 		mem.hi = plan(p, s.group * TILE, 4);
 		mem.sink = plan(p, s.group * TILE, f);
@@ -178,10 +168,8 @@ int work_plan(struct model *m, int32_t n, int32_t n_out, struct err *e)
 	place(m, w, &p);
 	if (p.overflow || p.at > free_bytes) {
 		free(w);
-		return err_set(e, ERR_NOMEM,
-			       "the buffers for %d tokens a step take %llu MiB, %llu MiB are free",
-			       n, (unsigned long long)(p.at >> 20),
-			       (unsigned long long)(free_bytes >> 20));
+		return err_set(e, ERR_NOMEM, "the buffers for %d tokens a step take %llu MiB, %llu MiB are free", n,
+			       (unsigned long long)(p.at >> 20), (unsigned long long)(free_bytes >> 20));
 	}
 	w->bytes = (size_t)p.at;
 	w->mem = mmap(NULL, w->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -205,11 +193,10 @@ void work_add_spans(struct work *w, int32_t from, int32_t n, int32_t pos, const 
 	for (int32_t i = 0; i < n; i++)
 		w->pos[from + i] = pos + i;
 	for (int32_t i = 0; i < n; i += TILE)
-		w->spans[w->n_spans++] =
-			(struct span){ from + i, n - i < TILE ? n - i : TILE, pos + i, len, pages };
+		w->spans[w->n_spans++] = (struct span){ from + i, n - i < TILE ? n - i : TILE, pos + i, len, pages };
 }
 
-/* ---- activations ----------------------------------------------------------------------------- */
+/* ---- activations ------------------------------------------------------------------------------- */
 
 /* The forms that matrices w (those that are there) read. */
 static int forms(uint32_t type[3], const struct lin *const *w, int n_w)
@@ -243,8 +230,7 @@ size_t acts_bytes(const struct lin *const *w, int n_w, int64_t n)
 	return bytes;
 }
 
-void acts_init(struct acts *s, const struct lin *const *w, int n_w, const float *x, int64_t ld,
-	       int64_t n, uint8_t *mem)
+void acts_init(struct acts *s, const struct lin *const *w, int n_w, const float *x, int64_t ld, int64_t n, uint8_t *mem)
 {
 	int64_t cols = 0;
 
@@ -271,7 +257,7 @@ const struct kern_act *acts_for(const struct acts *s, const struct lin *w)
 	return &s->a[0];
 }
 
-/* ---- claims ---------------------------------------------------------------------------------- */
+/* ---- claims ------------------------------------------------------------------------------------ */
 
 #define CHUNKS 8 /* a worker, so that one that is slow holds nobody */
 
@@ -318,7 +304,7 @@ void mul_all(struct model *m, unsigned worker, const struct mul *muls, size_t n)
 	os_pool_barrier(m->pool, worker);
 }
 
-/* ---- rows ------------------------------------------------------------------------------------ */
+/* ---- rows -------------------------------------------------------------------------------------- */
 
 void norm_row(const struct model *m, float *out, const float *x, const struct norm *w)
 {

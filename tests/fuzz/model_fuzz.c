@@ -1,7 +1,6 @@
 /*
- * model_fuzz: any bytes as a model file: refused, or opened and run over a few tokens. The
- * second half of what llm-model, llm-embed and llm-generate do with a file that somebody else
- * made; gguf_fuzz is the first.
+ * model_fuzz: any bytes as a model file: refused, or opened and run over a few tokens. The second half of what llm-model,
+ * llm-embed and llm-generate do with a file that somebody else made; gguf_fuzz is the first.
  */
 #include "config.h"
 #include "model/model.h"
@@ -25,9 +24,7 @@ static void run(struct model *m, struct err *e)
 	if (!model_seq_new(&s, kv, e)) {
 		for (int t = 0; t < 5; t++)
 			seqs[t] = s;
-		struct model_step step = {
-			.n = 5, .ids = ids, .seqs = seqs, .n_out = 1, .rows = &row, .logits = out
-		};
+		struct model_step step = { .n = 5, .ids = ids, .seqs = seqs, .n_out = 1, .rows = &row, .logits = out };
 		model_forward(m, kv, &step, NULL, e);
 	}
 	model_kv_free(kv);

@@ -1,13 +1,10 @@
 /*
- * llama-numbers MODEL [MODE]: what llama.cpp computes, for comparison. Reads lines of token ids
- * from standard input.
+ * llama-numbers MODEL [MODE]: what llama.cpp computes, for comparison. Reads lines of token ids from standard input.
  *   logits (default): the logits after the last id of each line, one line each
  *   embed: the pooled vector of each line, of length 1; the scores of a reranker as they are
- *   greedy N: N more ids, chosen greedily, each as id:gap, gap being the difference of the two best
- *     log probabilities
+ *   greedy N: N more ids, chosen greedily, each as id:gap, gap being the difference of the two best log probabilities
  * Build against a tree of llama.cpp:
- *   cc -O2 -I$SRC/include -I$SRC/ggml/include llama-numbers.c -L$BUILD/bin \
- *     -lllama -lggml -lggml-base -Wl,-rpath,$BUILD/bin
+ *   cc -O2 -I$SRC/include -I$SRC/ggml/include llama-numbers.c -L$BUILD/bin -lllama -lggml -lggml-base -Wl,-rpath,$BUILD/bin
  */
 #include "llama.h"
 #include <math.h>
@@ -46,8 +43,7 @@ static llama_token best(const float *x, int n, double *gap)
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 2 ? argv[2] : "logits";
-	int embed = strcmp(mode, "embed") == 0,
-	    more = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0;
+	int embed = strcmp(mode, "embed") == 0, more = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0;
 	static char line[1 << 20];
 	static llama_token ids[1 << 16];
 

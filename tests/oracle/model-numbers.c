@@ -1,12 +1,10 @@
 /*
- * model-numbers [-t THREADS] [-b BATCH] [-c F16|F32|Q8_0] [-B BOS] MODEL MODE [N]: what
- * common/model computes, for comparison with llama-numbers.c and reference.py, and how fast.
- * Lines of token ids on standard input, as for llama-numbers.
+ * model-numbers [-t THREADS] [-b BATCH] [-c F16|F32|Q8_0] [-B BOS] MODEL MODE [N]: what common/model computes, for comparison with
+ * llama-numbers.c and reference.py, and how fast. Lines of token ids on standard input, as for llama-numbers.
  *   logits, embed, greedy N: as llama-numbers
- *   perplexity N: of all ids as one text, in windows of N: llama.cpp's protocol (the second
- *     half of each is scored)
- *   speed N: tokens a second of a prompt of N ids, of 64 greedy steps behind it, and of 16
- *     sequences at once; encoders: documents of N ids a second, many at once and one by one
+ *   perplexity N: of all ids as one text, in windows of N: llama.cpp's protocol (the second half of each is scored)
+ *   speed N: tokens a second of a prompt of N ids, of 64 greedy steps behind it, and of 16 sequences at once;
+ *     encoders: documents of N ids a second, many at once and one by one
  */
 #include "config.h"
 #include "model/model.h"
@@ -62,12 +60,8 @@ static bool read_ids(struct run *r, bool whole)
 	return r->n > 0 && whole;
 }
 
-/*
- * n ids of a sequence, in steps of the batch's size; the logits of the rows from `from` on are
- * wanted.
- */
-static void feed(struct run *r, model_seq s, const int32_t *ids, int32_t n, int32_t from,
-		 float *logits)
+/* n ids of a sequence, in steps of the batch's size; the logits of the rows from `from` on are wanted. */
+static void feed(struct run *r, model_seq s, const int32_t *ids, int32_t n, int32_t from, float *logits)
 {
 	static model_seq seqs[512];
 	static int32_t rows[512];
@@ -80,11 +74,7 @@ static void feed(struct run *r, model_seq s, const int32_t *ids, int32_t n, int3
 			if (at + i >= from)
 				rows[wanted++] = i;
 		}
-		struct model_step step = { .n = k,
-					   .ids = ids + at,
-					   .seqs = seqs,
-					   .n_out = wanted,
-					   .rows = rows,
+		struct model_step step = { .n = k, .ids = ids + at, .seqs = seqs, .n_out = wanted, .rows = rows,
 					   .logits = wanted ? logits : NULL };
 		if (model_forward(r->m, r->kv, &step, NULL, &e))
 			die();
@@ -188,11 +178,9 @@ static struct clock now(void)
 
 static void report(const char *what, double n, struct clock t, unsigned threads)
 {
-	double wall = (double)(time_mono_ns() - t.wall) / 1e9,
-	       cpu = (double)(clock() - t.cpu) / CLOCKS_PER_SEC;
+	double wall = (double)(time_mono_ns() - t.wall) / 1e9, cpu = (double)(clock() - t.cpu) / CLOCKS_PER_SEC;
 
-	printf("%-14s %9.1f a second; by processor time %9.1f\n", what, n / wall,
-	       n * threads / cpu);
+	printf("%-14s %9.1f a second; by processor time %9.1f\n", what, n / wall, n * threads / cpu);
 }
 
 static void speed(struct run *r, int32_t n)
@@ -233,9 +221,7 @@ static void speed(struct run *r, int32_t n)
 	for (int k = 0; k < 32; k++) {
 		for (int i = 0; i < 16; i++)
 			many[i] = best(x + i * (int64_t)v, v);
-		struct model_step step = {
-			.n = 16, .ids = many, .seqs = all, .n_out = 16, .rows = rows, .logits = x
-		};
+		struct model_step step = { .n = 16, .ids = many, .seqs = all, .n_out = 16, .rows = rows, .logits = x };
 		if (model_forward(r->m, r->kv, &step, NULL, &e))
 			die();
 	}
@@ -289,8 +275,7 @@ int main(int argc, char **argv)
 		else if (c == 'B')
 			r.bos = (int32_t)strtol(optarg, NULL, 10);
 		else if (c == 'c')
-			o.kv_type = strcmp(optarg, "F32") ? (uint32_t)gguf_type_by_name(optarg)
-							  : MODEL_KV_F32;
+			o.kv_type = strcmp(optarg, "F32") ? (uint32_t)gguf_type_by_name(optarg) : MODEL_KV_F32;
 		else
 			return 2;
 	}
@@ -298,13 +283,12 @@ int main(int argc, char **argv)
 		return 2;
 	mode = argv[optind + 1];
 	n = argc - optind > 2 ? (int)strtol(argv[optind + 2], NULL, 10) : 64;
-	if (kern_init(os_env("LLMU_ISA"), &e) || gguf_open(&r.g, argv[optind], &e) ||
-	    os_pool_new(&r.pool, threads, &e) || model_open(&r.m, r.g, r.pool, &o, &e))
+	if (kern_init(os_env("LLMU_ISA"), &e) || gguf_open(&r.g, argv[optind], &e) || os_pool_new(&r.pool, threads, &e) ||
+	    model_open(&r.m, r.g, r.pool, &o, &e))
 		die();
 	if (!model_info(r.m)->encoder && model_kv_new(&r.kv, r.m, 8192, &e))
 		die();
-	r.logits = calloc((size_t)model_info(r.m)->n_vocab + (size_t)model_info(r.m)->n_out,
-			  sizeof *r.logits);
+	r.logits = calloc((size_t)model_info(r.m)->n_vocab + (size_t)model_info(r.m)->n_out, sizeof *r.logits);
 	if (!r.logits)
 		return 70;
 	if (strcmp(mode, "speed") == 0) {
