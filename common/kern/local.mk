@@ -8,7 +8,7 @@ noinst_LIBRARIES += %D%/libkern_scalar.a
 	%D%/kern_vec_scalar.h
 %C%_libkern_scalar_a_CFLAGS = $(KERN_CFLAGS)
 LIBS_ISA += %D%/libkern_scalar.a
-EXTRA_DIST += %D%/kern_vec_avx2.h %D%/kern_vec_avx512.h
+EXTRA_DIST += %D%/kern_vec_avx2.h %D%/kern_vec_avx512.h %D%/kern_vec_neon.h
 if X86_64
 noinst_LIBRARIES += %D%/libkern_avx2.a %D%/libkern_avx512.a
 %C%_libkern_avx2_a_SOURCES = %D%/kern_avx2.c
@@ -17,6 +17,12 @@ noinst_LIBRARIES += %D%/libkern_avx2.a %D%/libkern_avx512.a
 %C%_libkern_avx512_a_CFLAGS = $(KERN_CFLAGS) -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl \
 	-mavx512vnni -mprefer-vector-width=512
 LIBS_ISA += %D%/libkern_avx2.a %D%/libkern_avx512.a
+endif
+if AARCH64
+noinst_LIBRARIES += %D%/libkern_neon.a
+%C%_libkern_neon_a_SOURCES = %D%/kern_neon.c
+%C%_libkern_neon_a_CFLAGS = $(KERN_CFLAGS) -march=armv8.2-a+dotprod
+LIBS_ISA += %D%/libkern_neon.a
 endif
 check_PROGRAMS += %D%/kern_test
 TESTS += %D%/kern_test
