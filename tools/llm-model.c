@@ -1,5 +1,5 @@
-/* llm-model: models on disk: import, quantize, look into, verify, list; and whether this
- * installation works. */
+/* llm-model: models on disk: import, quantize, look into, verify, list; how fast they run; and whether
+ * this installation works. */
 #include "config.h"
 #include "cli/cli.h"
 #include "llm/llm.h"
@@ -8,15 +8,16 @@
 
 struct opts {
 	const char *output, *type, *name, *sha256;
-	uint32_t threads;
+	uint32_t threads, prompt, predict, batch, runs;
 	bool json, keys, tensors, names;
 };
 
-#define OPT(k, l, nm, a, m, vb, hlp)                                                               \
+#define NUM(k, l, nm, a, m, vb, hlp, lo, hi)                                                       \
 	{                                                                                          \
 		.kind = CLI_K_##k, .letter = l, .name = nm, .arg = a, .help = hlp, .verbs = vb,    \
-		.offset = offsetof(struct opts, m), .given = CLI_NOT_KEPT, .min = 1, .max = 1024   \
+		.offset = offsetof(struct opts, m), .given = CLI_NOT_KEPT, .min = lo, .max = hi    \
 	}
+#define OPT(k, l, nm, a, m, vb, hlp) NUM(k, l, nm, a, m, vb, hlp, 1, 1024)
 static const struct cli_opt options[] = {
 	OPT(STR, 'o', "output", "FILE", output, " import ", "import: the GGUF file to write"),
 	OPT(STR, 0, "type", "TYPE", type, " import quantize ",
@@ -26,10 +27,18 @@ static const struct cli_opt options[] = {
 	OPT(FLAG, 0, "keys", NULL, keys, " show ", "the keys of the file, one a line"),
 	OPT(FLAG, 0, "tensors", NULL, tensors, " show ", "the tensors of the file, one a line"),
 	OPT(FLAG, 0, "names", NULL, names, " list ", "only the names"),
-	OPT(FLAG, 0, "json", NULL, json, " show list verify doctor digest ",
+	OPT(FLAG, 0, "json", NULL, json, " show list verify doctor digest bench ",
 	    "JSON, one object a line"),
-	OPT(U32, 't', "threads", "N", threads, " import quantize verify doctor ",
+	OPT(U32, 't', "threads", "N", threads, " import quantize verify doctor bench ",
 	    "threads [all processors]"),
+	NUM(U32, 0, "prompt", "N", prompt, " bench ", "tokens of the prompt, 0: no prefill [512]",
+	    0, 1 << 24),
+	NUM(U32, 0, "predict", "N", predict, " bench ", "tokens predicted, 0: no decoding [64]", 0,
+	    1 << 24),
+	NUM(U32, 0, "batch", "N", batch, " bench ", "so many sequences at once, too", 1,
+	    LLM_MAX_BENCH_BATCH),
+	NUM(U32, 0, "runs", "N", runs, " bench ", "the median of so many runs [3]", 1,
+	    LLM_MAX_BENCH_RUNS),
 	CLI_END
 };
 static const struct cli_verb verbs[] = {
@@ -39,6 +48,7 @@ static const struct cli_verb verbs[] = {
 	{ "verify", "MODEL", "look for damage" },
 	{ "list", "", "the models that can be named with -m" },
 	{ "digest", "MODEL", "the SHA-256 of the file" },
+	{ "bench", "MODEL", "how fast a model runs, and how near to what the machine can do" },
 	{ "doctor", "", "does this installation work, and how fast?" },
 	{ NULL, NULL, NULL },
 };
@@ -486,6 +496,176 @@ static int doctor(struct opts *o, struct err *e)
 	return bad ? err_set(e, ERR_OPEN, "%zu of the findings above must be mended", bad) : 0;
 }
 
+/* ---- bench ------------------------------------------------------------------------------- */
+
+struct bench {
+	const struct opts *o;
+	struct llm *l;
+	struct llm_roof roof;
+	struct buf b;
+};
+
+/* A line now: the next measurement takes its time. */
+static int bench_line(struct bench *b, struct err *e)
+{
+	buf_addc(&b->b, '\n');
+	if (buf_check(&b->b, e))
+		return -1;
+	out(&b->b);
+	fflush(stdout);
+	b->b.n = 0;
+	return 0;
+}
+
+static int bench_machine(struct bench *b, struct err *e)
+{
+	const char *isa = kern_isa_name(kern_isa());
+	unsigned threads = os_pool_size(llm_pool(b->l));
+
+	if (llm_roofline(&b->roof, b->l, e))
+		return -1;
+	if (b->o->json) {
+		struct json_w w = json_w(&b->b);
+
+		json_w_begin(&w, '{');
+		json_w_key(&w, "case");
+		json_w_strz(&w, "machine");
+		json_w_key(&w, "isa");
+		json_w_strz(&w, isa);
+		json_w_key(&w, "threads");
+		json_w_u64(&w, threads);
+		json_w_key(&w, "int8_per_second");
+		json_w_f64(&w, b->roof.int8);
+		json_w_key(&w, "f32_per_second");
+		json_w_f64(&w, b->roof.f32);
+		json_w_key(&w, "bytes_per_second");
+		json_w_f64(&w, b->roof.read);
+		json_w_end(&w, '}');
+	} else {
+		buf_addf(&b->b,
+			 "machine    %s, %u thread%s: int8 %.0f Gop/s, f32 %.0f Gop/s, read %.1f GB/s",
+			 isa, threads, threads == 1 ? "" : "s", b->roof.int8 / 1e9, b->roof.f32 / 1e9,
+			 b->roof.read / 1e9);
+	}
+	return bench_line(b, e);
+}
+
+static int bench_case(struct bench *b, const char *name, struct llm_speed s, struct err *e)
+{
+	double docs;
+
+	s.runs = b->o->runs;
+	if (llm_measure(&s, b->l, &b->roof, e))
+		return -1;
+	docs = s.per_second / s.n_tokens;
+	if (b->o->json) {
+		struct json_w w = json_w(&b->b);
+
+		json_w_begin(&w, '{');
+		json_w_key(&w, "case");
+		json_w_strz(&w, name);
+		json_w_key(&w, "tokens");
+		json_w_i64(&w, s.n_tokens);
+		json_w_key(&w, "sequences");
+		json_w_i64(&w, s.batch);
+		json_w_key(&w, "threads");
+		json_w_u64(&w, os_pool_size(llm_pool(b->l)));
+		json_w_key(&w, "runs");
+		json_w_u64(&w, s.runs);
+		json_w_key(&w, "tokens_per_second");
+		json_w_f64(&w, s.per_second);
+		if (s.what == LLM_EMBEDDING) {
+			json_w_key(&w, "documents_per_second");
+			json_w_f64(&w, docs);
+		}
+		json_w_key(&w, "peak_tokens_per_second");
+		json_w_f64(&w, s.bound);
+		json_w_key(&w, "share_of_peak");
+		json_w_f64(&w, s.per_second / s.bound);
+		json_w_end(&w, '}');
+	} else {
+		buf_addf(&b->b, "%-10s %3d x %4d tokens: %9.1f tokens/s, %5.1f %% of peak", name,
+			 s.batch, s.n_tokens, s.per_second, 100 * s.per_second / s.bound);
+		if (s.what == LLM_EMBEDDING)
+			buf_addf(&b->b, "; %.1f documents/s", docs);
+	}
+	return bench_line(b, e);
+}
+
+/* A number that belongs to the whole run: seconds or bytes. */
+static int bench_total(struct bench *b, const char *name, const char *member, double v,
+		       struct err *e)
+{
+	if (b->o->json) {
+		struct json_w w = json_w(&b->b);
+
+		json_w_begin(&w, '{');
+		json_w_key(&w, "case");
+		json_w_strz(&w, name);
+		json_w_key(&w, member);
+		json_w_f64(&w, v);
+		json_w_end(&w, '}');
+	} else if (!strcmp(member, "bytes")) {
+		buf_addf(&b->b, "%-10s ", name);
+		add_bytes(&b->b, (uint64_t)v);
+		buf_addz(&b->b, " at most");
+	} else {
+		buf_addf(&b->b, "%-10s %.1f ms from the file's opening to the first result", name,
+			 v * 1e3);
+	}
+	return bench_line(b, e);
+}
+
+static int bench_all(struct bench *b, uint64_t t0, struct err *e)
+{
+	const struct opts *o = b->o;
+	bool encoder = model_info(llm_model(b->l))->encoder;
+	uint32_t ctx = llm_ctx(b->l);
+	int32_t prompt = (int32_t)(o->prompt != UINT32_MAX ? o->prompt : ctx && ctx < 512 ? ctx : 512);
+	int32_t predict = (int32_t)o->predict, most = ctx && ctx < 256 ? (int32_t)ctx : 256;
+	struct llm_speed first = { .what = encoder ? LLM_EMBEDDING : LLM_PREFILL,
+				   .n_tokens = 1,
+				   .batch = 1 };
+
+	if (llm_measure(&first, b->l, NULL, e) ||
+	    bench_total(b, "first", "seconds", (double)(time_mono_ns() - t0) / 1e9, e) ||
+	    bench_machine(b, e))
+		return -1;
+	if (encoder && (bench_case(b, "embed", (struct llm_speed){ .what = LLM_EMBEDDING, .n_tokens = 32, .batch = 64 }, e) ||
+			bench_case(b, "embed", (struct llm_speed){ .what = LLM_EMBEDDING, .n_tokens = most, .batch = 8 }, e)))
+		return -1;
+	if (!encoder && prompt &&
+	    bench_case(b, "prefill", (struct llm_speed){ .what = LLM_PREFILL, .n_tokens = prompt, .batch = 1 }, e))
+		return -1;
+	if (!encoder && predict &&
+	    bench_case(b, "decode", (struct llm_speed){ .what = LLM_DECODE, .n_tokens = predict, .batch = 1 }, e))
+		return -1;
+	if (!encoder && predict && o->batch &&
+	    bench_case(b, "batch", (struct llm_speed){ .what = LLM_DECODE, .n_tokens = predict, .batch = (int32_t)o->batch }, e))
+		return -1;
+	return bench_total(b, "memory", "bytes", (double)os_memory_peak(), e);
+}
+
+static int bench(const struct opts *o, const char *name, struct err *e)
+{
+	struct llm_opts lo = { .threads = o->threads, .jobs = 1 };
+	struct bench b = { .o = o };
+	struct buf path;
+	uint64_t t0;
+	int r = -1;
+
+	buf_init(&path, 65536);
+	buf_init(&b.b, 65536);
+	if (!llm_find(&path, NULL, name, LLM_GENERATE, e)) {
+		t0 = time_mono_ns();
+		r = llm_open(&b.l, path.p, &lo, e) || bench_all(&b, t0, e) ? -1 : 0;
+	}
+	llm_close(b.l);
+	buf_release(&b.b);
+	buf_release(&path);
+	return r;
+}
+
 static int run(struct cli *c, struct opts *o, struct err *e)
 {
 	const char *v = c->verb->name;
@@ -505,12 +685,14 @@ static int run(struct cli *c, struct opts *o, struct err *e)
 		return digest_verb(o, c->operands[0], e);
 	if (!strcmp(v, "doctor"))
 		return doctor(o, e);
+	if (!strcmp(v, "bench"))
+		return bench(o, c->operands[0], e);
 	return make(c, o, e);
 }
 
 int main(int argc, char **argv)
 {
-	struct opts o = { 0 };
+	struct opts o = { .prompt = UINT32_MAX, .predict = 64, .runs = 3 };
 	struct err e = { 0 };
 	struct cli c;
 	int failed;

@@ -4,7 +4,6 @@
 #include "llm/llm.h"
 #include "base/banned.h"
 #include <errno.h>
-#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -117,83 +116,23 @@ static void round_trip(struct doctor *d, const struct tok *t, const char *what)
 	buf_release(&b);
 }
 
-/* Greedy tokens for two seconds, one sequence. */
-static int generate(struct doctor *d, struct llm *l, struct err *e)
+static void speed(struct doctor *d, struct llm *l)
 {
-	const uint64_t limit = 2000000000u;
-	struct llm_request rq = { .max_tokens = 400, .sample = sample_defaults, .n_top = -1 };
-	struct llm_request *done = NULL;
-	struct llm_gen *g = NULL;
-	struct tok_enc *x = NULL;
-	struct tok_ids ids = { 0 };
-	uint64_t t0 = 0, t = 0;
-	int r = -1;
+	bool encoder = model_info(llm_model(l))->encoder;
+	struct llm_speed s = { .what = encoder ? LLM_EMBEDDING : LLM_DECODE,
+			       .n_tokens = 32,
+			       .batch = encoder ? 32 : 1,
+			       .runs = 3 };
+	const char *what = encoder ? "embedding" : "generation";
+	struct err e = { 0 };
 
-	rq.sample.temperature = 0;
-	if (tok_enc_new(&x, llm_tok(l), e) ||
-	    tok_encode(&ids, NULL, x, STR("Once upon a time"), TOK_ADD_SPECIAL, e) ||
-	    llm_gen_new(&g, l, e))
-		goto out;
-	rq.ids = ids.v;
-	rq.n_ids = (int32_t)ids.n;
-	if (llm_gen_submit(g, &rq, e))
-		goto out;
-	while (llm_gen_busy(g) && t < limit) {
-		if (llm_gen_step(&done, g, e))
-			goto out;
-		if (!t0) /* the prompt's step is not counted */
-			t0 = time_mono_ns();
-		t = time_mono_ns() - t0;
-	}
-	if (done && rq.err.code) {
-		*e = rq.err;
-		goto out;
-	}
-	r = 0;
-	found(d, rq.out.n > 0, "generation", "%.1f tokens a second, one at a time",
-	      (double)rq.out.n * 1e9 / (double)(t + 1));
-out:
-	llm_gen_free(g);
-	llm_request_release(&rq);
-	tok_enc_free(x);
-	tok_ids_release(&ids);
-	return r;
-}
-
-/* The same 32 documents for a second. */
-static int embed(struct doctor *d, struct llm *l, struct err *e)
-{
-	enum { N = 32, LEN = 32 };
-	struct llm_doc docs[N];
-	int32_t ids[LEN];
-	int32_t n_out = model_info(llm_model(l))->n_out,
-		n_vocab = model_info(llm_model(l))->n_vocab;
-	float *out = calloc((size_t)n_out * N, sizeof *out);
-	uint64_t t0 = time_mono_ns(), t, n = 0;
-	double norm = 0;
-	int r = 0;
-
-	if (!out)
-		return err_nomem(e);
-	for (int i = 0; i < LEN; i++)
-		ids[i] = i % n_vocab;
-	for (int i = 0; i < N; i++)
-		docs[i] = (struct llm_doc){ .ids = ids,
-					    .n = LEN,
-					    .out = out + (size_t)i * (size_t)n_out };
-	do {
-		r = llm_embed(l, docs, N, true, e);
-		n += N;
-		t = time_mono_ns() - t0;
-	} while (!r && t < 1000000000u);
-	for (int32_t i = 0; i < n_out && !r; i++)
-		norm += (double)out[i] * (double)out[i];
-	if (!r)
-		found(d, fabs(norm - 1) < 1e-3, "embedding",
-		      "%.0f documents of %d tokens a second, %d dimensions",
-		      (double)n * 1e9 / (double)t, LEN, n_out);
-	free(out);
-	return r;
+	if (llm_measure(&s, l, NULL, &e))
+		found(d, false, what, "%s", e.text);
+	else if (encoder)
+		found(d, true, what, "%.0f documents of %d tokens a second, %d dimensions",
+		      s.per_second / s.n_tokens, s.n_tokens, model_info(llm_model(l))->n_out);
+	else
+		found(d, true, what, "%.1f tokens a second, one at a time", s.per_second);
 }
 
 static void default_model(struct doctor *d, enum llm_role role)
@@ -216,9 +155,7 @@ static void default_model(struct doctor *d, enum llm_role role)
 		found(d, true, what, "%s (%s)", path.p, buf_str(&how).p);
 		if (role == LLM_GENERATE)
 			round_trip(d, llm_tok(l), "tokenizer");
-		if ((role == LLM_EMBED ? embed : generate)(d, l, &e))
-			found(d, false, role == LLM_EMBED ? "embedding" : "generation", "%s",
-			      e.text);
+		speed(d, l);
 	}
 	llm_close(l);
 	buf_release(&path);

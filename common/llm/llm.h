@@ -222,6 +222,28 @@ struct llm_import_opts {
 int llm_import(const char *dir, const char *out_path, const struct llm_import_opts *o, struct err *e);
 int llm_quantize(const char *in_path, const char *out_path, const char *type, struct os_pool *pool, struct err *e);
 
+/* ---- speed --------------------------------------------------------------------------------------- */
+
+/* What the machine can do at most, with all threads of an open model at once. */
+struct llm_roof {
+	double int8, f32; /* operations a second, two a multiply-add */
+	double read;      /* bytes a second, of the model's own tensors as they are mapped (or cached) */
+};
+int llm_roofline(struct llm_roof *out, const struct llm *l, struct err *e);
+enum llm_case { LLM_PREFILL, LLM_DECODE, LLM_EMBEDDING };
+enum { LLM_MAX_BENCH_BATCH = 256, LLM_MAX_BENCH_RUNS = 99 };
+struct llm_speed {
+	enum llm_case what;
+	int32_t n_tokens; /* of the prompt, of each sequence, of each document */
+	int32_t batch;    /* sequences or documents at once; a prompt is 1 */
+	unsigned runs;    /* the median of so many; 0: a short pass alone, which warms up */
+	/* out */
+	double per_second; /* tokens, of all sequences together */
+	double bound;      /* tokens a second if all weights came at full bandwidth, or all products at peak; attention is free */
+};
+/* Forward passes alone; roof NULL: no bound. Embedding is for encoders, the others for decoders (ERR_UNSUPPORTED). */
+int llm_measure(struct llm_speed *io, struct llm *l, const struct llm_roof *roof, struct err *e);
+
 /* ---- the installation ---------------------------------------------------------------------------- */
 
 /* One finding: what was looked at, and what was seen or must be done. */

@@ -104,6 +104,23 @@ export LLMU_MODEL_GENERATE LLMU_MODEL_EMBED
 status 0 'doctor with models' llm-model doctor --json -t 1
 has "$scratch/out" '^\{"check":"generation","ok":true,"text":"[0-9.]+ tokens a second' 'tells the speed'
 has "$scratch/out" '^\{"check":"embedding","ok":true' 'of both kinds'
+# of_case NAME MEMBER: a number of the lines of that case
+of_case() { sed -n "s/^{\"case\":\"$1\".*\"$2\":\([^,}]*\).*/\1/p" "$scratch/out" | tr '\n' ' '; }
+status 0 'bench of a decoder' llm-model bench "$llama" --json -t 1 --runs 1 --prompt 40 --predict 8 --batch 3
+is "$(sed 's/^{"case":"\([a-z]*\)".*/\1/' "$scratch/out" | tr '\n' ' ')" 'first machine prefill decode batch memory ' 'its cases'
+is "$(of_case prefill tokens)$(of_case decode tokens)$(of_case batch tokens)$(of_case batch sequences)" '40 8 8 3 ' 'what was asked for'
+share=$(of_case prefill share_of_peak)$(of_case decode share_of_peak)$(of_case batch share_of_peak)
+echo "$share" | awk '{ exit !(NF == 3 && $1 > 0 && $1 < 1 && $2 > 0 && $2 < 1 && $3 > 0 && $3 < 1) }'
+ok $? "shares of the peak are between 0 and 1: $share"
+status 0 'bench without decoding' llm-model bench "$llama" -t 1 --runs 1 --predict 0
+has "$scratch/out" '^prefill +1 x +512 tokens: +[0-9.]+ tokens/s, +[0-9.]+ % of peak$' 'as text'
+is "$(grep -c '^decode' "$scratch/out")" 0 'no decoding'
+status 2 'a prompt over the context' llm-model bench "$llama" --prompt 513 --runs 1
+has "$scratch/err" '513 tokens are more than the context of tiny-llama, 512' 'says both'
+status 0 'bench of an encoder' llm-model bench "$bert" --json -t 2 --runs 1
+is "$(of_case embed tokens)$(of_case embed threads)" '32 256 2 2 ' 'short and long documents'
+status 2 'no runs' llm-model bench "$llama" --runs 0
+status 2 'too many at once' llm-model bench "$llama" --batch 1000
 if [ -w /dev/full ]; then
 	llm-model show "$bert" >/dev/full 2>"$scratch/err"
 	is $? 4 'a full disk'
