@@ -8,6 +8,8 @@ trap 'rm -rf "$scratch"' EXIT
 # where scripts/fetch-models put the real models, for the slow tests
 models=${XDG_DATA_HOME:-$HOME/.local/share}/llm-utils/models
 export XDG_CACHE_HOME="$scratch/cache" XDG_CONFIG_HOME="$scratch/config" XDG_DATA_HOME="$scratch/data"
+# nothing that is installed on this machine counts
+export LLMU_DATADIR="$scratch/share"
 unset LLMU_MODEL_GENERATE LLMU_MODEL_EMBED
 fixtures=$top_srcdir/tests/fixtures
 

@@ -292,6 +292,7 @@ int main(void)
 	buf_init(&how, 1 << 16);
 	if (!mkdtemp(dir) || !realpath(dir, root))
 		return 1;
+	setenv("LLMU_DATADIR", in("share"), 1);
 	setenv("XDG_DATA_HOME", in("data"), 1);
 	setenv("XDG_CONFIG_HOME", in("config"), 1);
 	setenv("XDG_CACHE_HOME", in("cache"), 1);
