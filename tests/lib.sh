@@ -9,7 +9,8 @@ trap 'rm -rf "$scratch"' EXIT
 models=${XDG_DATA_HOME:-$HOME/.local/share}/llm-utils/models
 export XDG_CACHE_HOME="$scratch/cache" XDG_CONFIG_HOME="$scratch/config" XDG_DATA_HOME="$scratch/data"
 # nothing that is installed on this machine counts
-export LLMU_DATADIR="$scratch/share"
+export LLMU_DATADIR="$scratch/share" HOME="$scratch"
+unset OLLAMA_MODELS HF_HOME HF_HUB_CACHE
 unset LLMU_MODEL_GENERATE LLMU_MODEL_EMBED
 fixtures=$top_srcdir/tests/fixtures
 
