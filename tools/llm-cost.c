@@ -29,7 +29,7 @@ static const struct cli_opt options[] = {
 	    " estimate "),
 	ROW(CLI_K_U32, 'n', "max-tokens", "N", max_tokens,
 	    "output of records that set no max_tokens", " estimate "),
-	ROW(CLI_K_STR, 0, "by", "KEY,…", by,
+	ROW(CLI_K_STR, 0, "by", "KEY,...", by,
 	    "group by model, provider, sku, stage, day, month, tag:NAME [model]", " report "),
 	ROW(CLI_K_ENUM, 0, "format", "auto|table|ndjson|csv", format,
 	    "form of the report [table at a terminal, else ndjson]", " report "),
@@ -45,7 +45,7 @@ static const struct cli_verb verbs[] = {
 	{ "book show", "[MODEL...]", "list prices" },
 	{ NULL, NULL, NULL }
 };
-static const char *const examples[] = { "llm-generate -m gpt-4o-mini … | llm-cost price",
+static const char *const examples[] = { "llm-generate < in.ndjson | llm-cost price --host-rate 0.10",
 					"llm-cost report --by model,day calls.ndjson", NULL };
 static const struct cli_prog prog = { "llm-cost", "[FILE...]", "price calls to models exactly",
 				      options,    verbs,       examples };
@@ -473,6 +473,14 @@ static int open_book(struct price_book **out, const struct opts *o, struct err *
 
 	buf_init(&b, 65536);
 	buf_addf(&b, "%s/prices.ndjson", folder ? folder : LLMU_DATADIR);
+	if (!buf_check(&b, NULL) && access(b.p, F_OK)) {
+		err_set(e, ERR_OPEN,
+			"no prices at %.300s: install the tools, or let LLMU_DATADIR be the data "
+			"folder of the source tree",
+			b.p);
+		buf_release(&b);
+		return -1;
+	}
 	failed = buf_check(&b, e) || price_book_new(out, e) || price_book_load(*out, b.p, e) ||
 		 (os_env("LLMU_BOOK") && price_book_load(*out, os_env("LLMU_BOOK"), e));
 	for (size_t i = 0; i < o->books.n && !failed; i++)

@@ -378,16 +378,17 @@ static int not_found(const struct scan *s, const char *what, struct err *e)
 
 	buf_init(&b, sizeof e->text);
 	if (s->n) {
-		buf_addf(&b, "found %zu: ", s->n);
+		buf_addf(&b, "name a file, or one of %zu: ", s->n);
 		for (size_t i = 0; i < s->n && i < 8 && b.n < 500; i++)
 			buf_addf(&b, "%s%.120s", i ? ", " : "", s->v[i].name);
 		buf_addz(&b, s->n > 8 ? ", … (llm-model list)" : "");
 	} else {
-		buf_addz(&b, "none is installed: scripts/fetch-models gets two small ones");
+		buf_addz(&b, "none is installed: name a file, or let scripts/fetch-models get "
+			     "two small ones");
 	}
 	if (s->denied)
 		buf_addf(&b, "; %.200s may not be read", s->denied);
-	err_set(e, ERR_MODEL_NOT_FOUND, "%s; pass -m FILE.gguf; %s", what, buf_str(&b).p);
+	err_set(e, ERR_MODEL_NOT_FOUND, "%s; %s", what, buf_str(&b).p);
 	buf_release(&b);
 	return -1;
 }

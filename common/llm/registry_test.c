@@ -74,7 +74,7 @@ static void test_find(void)
 	struct err e = { 0 };
 
 	OK(llm_find(&path, &how, NULL, LLM_GENERATE, &e) && e.code == ERR_MODEL_NOT_FOUND &&
-		   strstr(e.text, "fetch-models") && strstr(e.text, "-m FILE.gguf"),
+		   strstr(e.text, "fetch-models") && strstr(e.text, "name a file"),
 	   "no model at all: how to get one");
 	OK(llm_find(&path, &how, "some", LLM_GENERATE, &e) && strstr(e.text, "\"some\""),
 	   "an unknown name is named");
@@ -86,10 +86,10 @@ static void test_find(void)
 	OK(found(in("other/file.gguf"), LLM_GENERATE, "/other/file.gguf", ""), "a path is a file");
 	OK(llm_find(&path, &how, "alpha.gguf", LLM_GENERATE, &e) && e.code == ERR_MODEL_NOT_FOUND &&
 		   strstr(e.text, "alpha.gguf: No such file") &&
-		   strstr(e.text, "found 2: alpha, beta"),
+		   strstr(e.text, "one of 2: alpha, beta"),
 	   "a file that is not there, and what is");
 	OK(llm_find(&path, &how, "gamma", LLM_GENERATE, &e) &&
-		   strstr(e.text, "found 2: alpha, beta"),
+		   strstr(e.text, "one of 2: alpha, beta"),
 	   "an unknown name, and what is there");
 	OK(llm_find(&path, &how, NULL, LLM_EMBED, &e) && strstr(e.text, "no model for embeddings"),
 	   "models but no default");

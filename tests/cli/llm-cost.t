@@ -83,4 +83,6 @@ is "$(llm-cost estimate -q -B book.ndjson --only est.ndjson)" \
 	'{"id":1,"estimate":{"input":0.003,"output":0.00015,"cached":0,"total":0.00315,"currency":"USD","sku":"acme/one"}}' "an estimate"
 status 2 "no such verb" llm-cost frobnicate
 status 0 "help" llm-cost --help
+status 5 "no prices where the tools look" env LLMU_DATADIR="$scratch" llm-cost local.ndjson
+has err 'LLMU_DATADIR' "and how to name another place"
 done_testing

@@ -37,7 +37,7 @@ is "$(field name) $(field source) $(field bytes)" "small llm-utils $(wc -c <"$be
 status 0 'a name is found' llm-model digest small
 has "$scratch/out" "^$(sha256sum "$bert" | cut -c1-64)  .*/small.gguf$" 'its digest'
 status 5 'an unknown name' llm-model show smal
-has "$scratch/err" 'no model is named "smal".*found 1: small' 'and what there is'
+has "$scratch/err" 'no model is named "smal".*one of 1: small' 'and what there is'
 
 status 0 'verify a good file' llm-model verify "$bert"
 is "$(cat "$scratch/out")" "$bert: good" 'says so'
