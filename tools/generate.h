@@ -26,7 +26,7 @@ struct gen {
 	struct llm_prompt prompt; /* scratch */
 	struct llm_params params; /* of flags and file */
 	struct str *stops;
-	struct buf vars_text;
+	struct buf vars_text, tmpl_text; /* of --param; of the templates' files */
 	int32_t truncate; /* most tokens of a prompt; 0: the context less the answer; -1: no
 			     --truncate */
 	struct record_io *io;

@@ -114,14 +114,28 @@ static int read_vars(struct gen *g, struct err *e)
 	       json_parse(&g->prompter.more, buf_str(&g->vars_text), e);
 }
 
-static int open_template(struct tok_tmpl **out, const char *path, struct err *e)
+/* The template at `path`; a bare name that is no file is one of those that come with the tools. */
+static int open_template(struct gen *g, struct tok_tmpl **out, const char *path, struct err *e)
 {
-	struct buf b;
-	int rc;
+	const char *folder = os_env("LLMU_DATADIR");
+	struct buf b, own;
+	int rc = -1;
 
 	buf_init(&b, (size_t)1 << 20);
-	rc = os_read_file(&b, path, (size_t)1 << 20, e) || tok_tmpl_open(out, buf_str(&b), path, e);
+	buf_init(&own, 65536);
+	if (!strchr(path, '/') && access(path, F_OK)) {
+		buf_addf(&own, "%s/templates/%s", folder ? folder : LLMU_DATADIR, path);
+		if (buf_check(&own, e))
+			goto out;
+	}
+	rc = os_read_file(&b, own.n && !access(own.p, F_OK) ? own.p : path, (size_t)1 << 20, e) ||
+	     tok_tmpl_open(out, buf_str(&b), path, e);
+	buf_addc(&g->tmpl_text, out == &g->fill ? 'T' : 'C');
+	buf_adds(&g->tmpl_text, buf_str(&b));
+	rc = rc || buf_check(&g->tmpl_text, e) ? -1 : 0;
+out:
 	buf_release(&b);
+	buf_release(&own);
 	return rc;
 }
 
@@ -248,8 +262,8 @@ static int set_up(struct gen *g, struct cli *c, struct err *e)
 	if (o->window && o->continuation)
 		return cli_usage(e, "--window and --continuation exclude each other");
 	if (read_truncate(g, e) || read_vars(g, e) || (o->prompt && read_prompt(g, e)) ||
-	    (o->template && open_template(&g->fill, o->template, e)) ||
-	    (o->chat_file && open_template(&g->chat, o->chat_file, e)) || open_model(g, c, e))
+	    (o->template && open_template(g, &g->fill, o->template, e)) ||
+	    (o->chat_file && open_template(g, &g->chat, o->chat_file, e)) || open_model(g, c, e))
 		return -1;
 	g->prompter.tok = llm_tok(g->l);
 	g->prompter.fill = g->fill;
@@ -275,8 +289,8 @@ static int set_up(struct gen *g, struct cli *c, struct err *e)
 static int fingerprint(struct buf *b, struct gen *g, struct err *e)
 {
 	const struct opts *o = g->o;
-	const char *const texts[] = { o->prompt,   o->system,       o->template, o->chat_file,
-				      o->truncate, o->continuation, o->kv_type };
+	const char *const texts[] = { o->prompt, o->system, o->truncate, o->continuation,
+				      o->kv_type };
 	struct json_w w = json_w(b);
 
 	json_w_begin(&w, '{');
@@ -288,6 +302,7 @@ static int fingerprint(struct buf *b, struct gen *g, struct err *e)
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		json_w_strz(&w, texts[i]);
 	json_w_str(&w, buf_str(&g->vars_text));
+	json_w_str(&w, buf_str(&g->tmpl_text));
 	json_w_i64(&w, g->params.n_top);
 	json_w_i64(&w, (int64_t)(o->raw + 2 * o->score + 4 * o->extract));
 	json_w_u64(&w, llm_ctx(g->l));
@@ -344,6 +359,7 @@ static int run(struct gen *g, struct cli *c, struct err *e)
 	ro.files = c->operands;
 	ro.n_files = c->n_operands;
 	ro.text_out = !g->o->score;
+	ro.json = ro.json || g->o->logprobs || g->o->top_logprobs;
 	buf_init(&params, 1 << 22);
 	rc = ro.resume ? fingerprint(&params, g, e) : 0;
 	g->tally = &c->tally;
@@ -364,6 +380,7 @@ static void release(struct gen *g)
 	tok_tmpl_close(g->fill);
 	tok_tmpl_close(g->chat);
 	buf_release(&g->vars_text);
+	buf_release(&g->tmpl_text);
 	free(g->stops);
 	llm_close(g->l);
 }
@@ -378,6 +395,7 @@ int main(int argc, char **argv)
 
 	o.io.jobs = 16;
 	buf_init(&g.vars_text, 1 << 20);
+	buf_init(&g.tmpl_text, 1 << 22);
 	if (cli_start(&c, &prog, &o, argc, argv))
 		return cli_finish(&c, NULL);
 	if (!o.prompt && cli_need_input(&c))

@@ -39,6 +39,8 @@ text=$(printf 'Hi' | $g --temp 0 -n 12)
 is "$(printf 'Hi\n' | $g --temp 0 -n 12)" "$text" "the newline of an echo is no part of the prompt"
 printf 'Hi' | $g --temp 0 -n 12 --json >"$scratch/j"
 has "$scratch/j" '^\{"id":1,"text":"Hi","output":' "--json"
+printf 'Hi' | $g --temp 0 -n 1 --logprobs >"$scratch/j"
+has "$scratch/j" '"logprobs":\{"content":' "--logprobs makes records of text"
 is "$(printf '' | $g 2>&1; echo $?)" 0 "no input, no output"
 is "$(printf '' | $g -p Hi --temp 0 -n 12)" "$text" "-p and an empty input"
 
@@ -72,6 +74,17 @@ $g $hot --resume "$scratch/part" "$scratch/in"
 steady <"$scratch/part" >"$scratch/again"
 cmp -s "$scratch/whole" "$scratch/again"
 ok $? "a killed job goes on to the same file"
+echo '{{ text }}' >"$scratch/again.jinja"
+$g -n 1 -T "$scratch/again.jinja" --resume "$scratch/tout" "$scratch/in"
+echo '{{ text }}?' >"$scratch/again.jinja"
+status 5 "a template that was edited between two runs" $g -n 1 -T "$scratch/again.jinja" --resume "$scratch/tout" "$scratch/in"
+
+# -- templates that come with the tools
+mkdir "$scratch/data" "$scratch/data/templates"
+echo 'own {{ text }}' >"$scratch/data/templates/own.jinja"
+is "$(printf Hi | LLMU_DATADIR="$scratch/data" $g -T own.jinja --raw --dry-run | head -n 1)" "own Hi" "a bare name"
+status 5 "and one that is nowhere" $g -T nowhere.jinja "$scratch/in"
+has "$scratch/err" 'nowhere.jinja: No such file' "is named"
 
 # -- parameters
 full=$(printf 'Hi' | $g $hot -n 40 --json | sed 's/.*"output":"\([^"\\]*\).*/\1/')
