@@ -12,6 +12,6 @@ include tests/slow/local.mk
 EXTRA_DIST += $(SLOW_TESTS)
 .PHONY: check-slow bench
 check-slow: all
-	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(SLOW_TESTS)'
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(SLOW_TESTS)' TEST_SUITE_LOG=slow-suite.log
 bench: all $(EXTRA_PROGRAMS)
 	top_srcdir=$(abs_top_srcdir) top_builddir=$(abs_top_builddir) $(SHELL) $(top_srcdir)/tests/bench/run $(CASES)
