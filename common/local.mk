@@ -17,6 +17,7 @@ include common/tok/local.mk
 include common/model/local.mk
 include common/sample/local.mk
 include common/store/local.mk
+include common/net/local.mk
 include common/price/local.mk
 include common/metric/local.mk
 include common/llm/local.mk

@@ -1,0 +1,8 @@
+common_libcommon_a_SOURCES += %D%/net.h %D%/net_impl.h %D%/net_client.h %D%/net.c %D%/net_try.c %D%/net_judge.c \
+	%D%/net_hint.c %D%/net_wait.c %D%/net_sse.c %D%/net_key.c %D%/net_curl.c
+check_PROGRAMS += %D%/net_test %D%/net_call_test
+%C%_net_test_SOURCES = %D%/net_test.c
+%C%_net_test_LDADD = $(LIBS_COMMON)
+%C%_net_call_test_SOURCES = %D%/net_call_test.c tests/net/fault.h tests/net/fault.c
+%C%_net_call_test_LDADD = $(LIBS_COMMON)
+TESTS += %D%/net_test %D%/net_call_test
