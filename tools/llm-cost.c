@@ -36,14 +36,18 @@ static const struct cli_opt options[] = {
 	CLI_RECORDS(struct opts, io),
 	CLI_END
 };
+/* What prints a report writes no records; what reads books reads none. */
+#define READS_ONLY " jobs output field only errors resume retry-errors "
+#define NO_RECORDS READS_ONLY "fail-fast summary records text lines "
 static const struct cli_verb verbs[] = {
-	{ "price", "[FILE...]", "add `cost` to records and their calls (the default)" },
-	{ "estimate", "[FILE...]", "add `estimate`: n_tokens in, max_tokens out" },
-	{ "explain", "ID [FILE...]", "show how the cost of one record comes about" },
-	{ "report", "[FILE...]", "sum up priced records" },
-	{ "book lint", "FILE...", "check price books" },
-	{ "book show", "[MODEL...]", "list prices" },
-	{ NULL, NULL, NULL }
+	{ "price", "[FILE...]", "add `cost` to records and their calls (the default)", NULL },
+	{ "estimate", "[FILE...]", "add `estimate`: n_tokens in, max_tokens out", NULL },
+	{ "explain", "ID [FILE...]", "show how the cost of one record comes about",
+	  READS_ONLY },
+	{ "report", "[FILE...]", "sum up priced records", READS_ONLY },
+	{ "book lint", "FILE...", "check price books", NO_RECORDS },
+	{ "book show", "[MODEL...]", "list prices", NO_RECORDS },
+	{ NULL, NULL, NULL, NULL }
 };
 static const char *const examples[] = { "llm-generate < in.ndjson | llm-cost price --host-rate 0.10",
 					"llm-cost report --by model,day calls.ndjson", NULL };

@@ -54,13 +54,16 @@ static const struct cli_opt options[] = {
 	CLI_RECORDS(struct opts, io),
 	CLI_END
 };
+/* What prints a report writes no records. */
+#define READS_ONLY " jobs output only errors resume retry-errors "
 static const struct cli_verb verbs[] = {
-	{ "score", "[FILE...]", "add `scores` and `pass`" },
-	{ "report", "[FILE...]", "means, intervals and percentiles of scored records" },
+	{ "score", "[FILE...]", "add `scores` and `pass`", NULL },
+	{ "report", "[FILE...]", "means, intervals and percentiles of scored records", READS_ONLY },
 	{ "gate", "[FILE...]",
-	  "exit 0 when every gate is met, 3 when one is missed, 8 when more items are needed" },
-	{ "metrics", "", "list the metrics" },
-	{ NULL, NULL, NULL }
+	  "exit 0 when every gate is met, 3 when one is missed, 8 when more items are needed",
+	  READS_ONLY },
+	{ "metrics", "", "list the metrics", READS_ONLY "field fail-fast summary records text lines " },
+	{ NULL, NULL, NULL, NULL }
 };
 static const char *const examples[] = {
 	"llm-eval score -M squad_f1 -M contains answers.ndjson | llm-eval report",

@@ -40,16 +40,17 @@ static const struct cli_opt options[] = {
 	CLI_END
 };
 
+#define NO_RECORDS " jobs field only errors resume retry-errors fail-fast summary records text lines "
 static const struct cli_verb verbs[] = {
-	{ "add", "DB [FILE...]", "insert or replace records by id" },
-	{ "missing", "DB [FILE...]", "pass on the records that the index lacks or holds with another text" },
-	{ "search", "DB [FILE...]", "add the nearest items to each query as hits" },
-	{ "get", "DB ID...", "print items with their vectors" },
-	{ "delete", "DB [ID...]", "delete items by id (or by the ids of records)" },
-	{ "list", "DB", "print id, document and size of every item" },
-	{ "stats", "DB", "print counts, model and sizes" },
-	{ "check", "DB", "look for damage; exit 5 when there is some" },
-	{ NULL, NULL, NULL }
+	{ "add", "DB [FILE...]", "insert or replace records by id", NULL },
+	{ "missing", "DB [FILE...]", "pass on the records that the index lacks or holds with another text", NULL },
+	{ "search", "DB [FILE...]", "add the nearest items to each query as hits", NULL },
+	{ "get", "DB ID...", "print items with their vectors", NO_RECORDS },
+	{ "delete", "DB [ID...]", "delete items by id (or by the ids of records)", NULL },
+	{ "list", "DB", "print id, document and size of every item", NO_RECORDS },
+	{ "stats", "DB", "print counts, model and sizes", NO_RECORDS },
+	{ "check", "DB", "look for damage; exit 5 when there is some", NO_RECORDS },
+	{ NULL, NULL, NULL, NULL }
 };
 static const char *const examples[] = {
 	"llm-tokenize --chunk 200 *.txt | llm-embed | llm-index add kb.db",

@@ -42,15 +42,15 @@ static const struct cli_opt options[] = {
 	CLI_END
 };
 static const struct cli_verb verbs[] = {
-	{ "import", "DIR", "make a GGUF file of a Hugging Face folder (-o FILE)" },
-	{ "quantize", "IN OUT", "make a smaller file of another type (--type)" },
-	{ "show", "MODEL", "what is in a model" },
-	{ "verify", "MODEL", "look for damage" },
-	{ "list", "", "the models that can be named with -m" },
-	{ "digest", "MODEL", "the SHA-256 of the file" },
-	{ "bench", "MODEL", "how fast a model runs, and how near to what the machine can do" },
-	{ "doctor", "", "does this installation work, and how fast?" },
-	{ NULL, NULL, NULL },
+	{ "import", "DIR", "make a GGUF file of a Hugging Face folder (-o FILE)", NULL },
+	{ "quantize", "IN OUT", "make a smaller file of another type (--type)", NULL },
+	{ "show", "MODEL", "what is in a model", NULL },
+	{ "verify", "MODEL", "look for damage", NULL },
+	{ "list", "", "the models that can be named with -m", NULL },
+	{ "digest", "MODEL", "the SHA-256 of the file", NULL },
+	{ "bench", "MODEL", "how fast a model runs, and how near to what the machine can do", NULL },
+	{ "doctor", "", "does this installation work, and how fast?", NULL },
+	{ NULL, NULL, NULL, NULL },
 };
 static const char *const examples[] = { "llm-model list",
 					"llm-model show smollm2-135m-instruct-q4_1", NULL };

@@ -102,6 +102,7 @@ struct cli_verb {
 	const char *name;     /* "add", or two words: "ledger add"; NULL ends the list */
 	const char *operands; /* "DB [FILE...]": how many there must and may be is read off it */
 	const char *help;
+	const char *without;  /* " output resume ": options of all verbs that this one has not; or NULL */
 };
 
 struct cli_prog {

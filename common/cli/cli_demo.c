@@ -44,10 +44,10 @@ static const struct cli_opt options[] = {
 };
 static const char *const examples[] = { "cli_demo -n 5 file", "cli_demo < file", NULL };
 static const struct cli_verb verbs[] = {
-	{ "add", "DB [FILE...]", "add records" },
-	{ "search", "DB", "search, 'quoted'" },
-	{ "ledger add", "[FILE...]", "add to the ledger" },
-	{ NULL, NULL, NULL }
+	{ "add", "DB [FILE...]", "add records", NULL },
+	{ "search", "DB", "search, 'quoted'", NULL },
+	{ "ledger add", "[FILE...]", "add to the ledger", NULL },
+	{ NULL, NULL, NULL, NULL }
 };
 
 static int run(struct cli *c, const struct opts *o, struct err *e)

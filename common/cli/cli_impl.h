@@ -36,7 +36,7 @@ extern const struct cli_opt
 
 /* cli_parse: rows of the verb; all when verb is NULL. */
 int cli_rows_make(struct cli_rows *out, struct arena *mem, const struct cli_opt *table,
-		  const char *verb, struct err *e);
+		  const struct cli_verb *verb, struct err *e);
 bool cli_rows_apply(const struct cli_opt *o, const char *verb);
 int cli_parse(struct cli *c, int argc, char **argv, struct err *e);
 

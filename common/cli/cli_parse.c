@@ -25,8 +25,18 @@ bool cli_rows_apply(const struct cli_opt *o, const char *verb)
 	return strstr(o->verbs, word) != NULL;
 }
 
+static bool verb_takes(const struct cli_verb *v, const struct cli_opt *o)
+{
+	char word[80];
+
+	if (!v || !cli_rows_apply(o, v->name))
+		return !v;
+	snprintf(word, sizeof word, " %s ", o->name ? o->name : "");
+	return !v->without || !strstr(v->without, word);
+}
+
 int cli_rows_make(struct cli_rows *out, struct arena *mem, const struct cli_opt *table,
-		  const char *verb, struct err *e)
+		  const struct cli_verb *verb, struct err *e)
 {
 	const struct cli_opt *o;
 	size_t max = 0;
@@ -41,7 +51,7 @@ int cli_rows_make(struct cli_rows *out, struct arena *mem, const struct cli_opt 
 		return err_nomem(e);
 	memset(out->given, 0, max * sizeof *out->given);
 	for (o = table; o->kind != CLI_K_END; o++)
-		if (cli_rows_apply(o, verb))
+		if (verb_takes(verb, o))
 			out->v[out->n++] = o;
 	out->own = out->n;
 	for (o = cli_common; o->kind != CLI_K_END; o++)
@@ -250,9 +260,10 @@ static int unknown_long(struct cli *c, const char *typed, struct err *e)
 	memcpy(word, typed, len);
 	word[len] = 0;
 	elsewhere = find_option(c->prog->options, str_of(word), 0);
-	if (elsewhere && elsewhere->verbs && c->verb)
-		return err_set(e, ERR_USAGE, "option '--%s' is not for '%s', but for:%s", word,
-			       c->verb->name, elsewhere->verbs);
+	if (elsewhere && c->verb)
+		return err_set(e, ERR_USAGE, "option '--%s' is not for '%s'%s%s", word,
+			       c->verb->name, elsewhere->verbs ? ", but for:" : "",
+			       elsewhere->verbs ? elsewhere->verbs : "");
 	for (size_t i = 0; i < rows->n; i++) {
 		const struct cli_opt *o = rows->v[i];
 
@@ -286,9 +297,10 @@ static int bad_option(struct cli *c, int got, char **argv, struct err *e)
 		const char mark[] = { (char)optopt, 0 };
 		const struct cli_opt *elsewhere = find_option(c->prog->options, STR(""), optopt);
 
-		if (elsewhere && elsewhere->verbs && c->verb)
-			return err_set(e, ERR_USAGE, "option '-%s' is not for '%s', but for:%s",
-				       mark, c->verb->name, elsewhere->verbs);
+		if (elsewhere && c->verb)
+			return err_set(e, ERR_USAGE, "option '-%s' is not for '%s'%s%s", mark,
+				       c->verb->name, elsewhere->verbs ? ", but for:" : "",
+				       elsewhere->verbs ? elsewhere->verbs : "");
 		return err_set(e, ERR_USAGE, "unknown option '-%s'",
 			       (unsigned)optopt < 0x80 ? mark : "?");
 	}
@@ -398,7 +410,7 @@ int cli_parse(struct cli *c, int argc, char **argv, struct err *e)
 
 	if (c->prog->verbs && find_verb(c, argc, argv, e)) /* still --help helps */
 		c->status = err_exit(e->code);
-	if (cli_rows_make(&s->rows, &s->mem, c->prog->options, c->verb ? c->verb->name : NULL, e) ||
+	if (cli_rows_make(&s->rows, &s->mem, c->prog->options, c->verb, e) ||
 	    view_make(&g, &s->mem, &s->rows, 0, e))
 		return -1;
 	optind = 0;
