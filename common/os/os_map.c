@@ -59,7 +59,8 @@ static int64_t ns_of(struct timespec t)
 
 int os_map_open(struct os_map *out, const char *path, struct err *e)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), err = 0;
+	/* without O_NONBLOCK the open of a pipe would wait for a writer */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err = 0;
 	struct os_map m = { .p = (const uint8_t *)"" };
 	struct stat st;
 	void *p;

@@ -42,6 +42,10 @@ static int parse_keys(struct price_report *rep, const char *by, struct err *e)
 				       "--by has no key \"%.*s\": it has model, provider, sku, "
 				       "stage, day, month, tag:NAME",
 				       STR_ARG(key));
+		for (size_t k = 0; k < rep->n_keys; k++)
+			if (str_eq(rep->keys[k], key))
+				return err_set(e, ERR_USAGE, "--by names \"%.*s\" twice",
+					       STR_ARG(key));
 		if (rep->n_keys == KEYS_MAX)
 			return err_set(e, ERR_USAGE, "--by takes at most %d keys", KEYS_MAX);
 		rep->keys[rep->n_keys++] = key;

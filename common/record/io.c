@@ -133,6 +133,8 @@ static int check_names(const struct record_opts *o, struct err *e)
 
 	if (o->resume && !strcmp(o->resume, "-"))
 		return err_set(e, ERR_USAGE, "--resume needs the name of a file");
+	if (o->retry_errors && !o->resume)
+		return err_set(e, ERR_USAGE, "--retry-errors goes with --resume");
 	if (o->resume && o->output && strcmp(o->resume, o->output) != 0)
 		return err_set(e, ERR_USAGE, "--resume %s writes there: leave -o out", o->resume);
 	for (size_t k = 0; k < n; k++) {
@@ -193,7 +195,7 @@ int record_close(struct record_io *io, struct err *e)
 	int failed = io->broken.code ? -1 : 0;
 	bool whole = io->ended && io->head == io->tail;
 
-	if (failed)
+	if (failed && e)
 		*e = io->broken;
 	if (!failed && io->out.temp && !whole)
 		failed = record_resume_rest(io, e);

@@ -68,7 +68,7 @@ bool record_ended(struct record_io *io);
  * fired. */
 int record_done(struct record_io *io, struct record *r, struct err *e);
 /* All lines out, output closed and checked, counts and summary written. Frees io. Also after a
- * failure (then what is finished has been written, the rest is dropped). */
+ * failure (then what is finished has been written, the rest is dropped; e may be NULL). */
 int record_close(struct record_io *io, struct err *e);
 /* True when the input is text and the tool's text_out is on (and not --json, --resume): the output
  * is plain text. Each input decides for itself: this speaks of the one that the last record given

@@ -19,3 +19,5 @@ TESTS += %D%/llm-generate.t
 EXTRA_DIST += %D%/llm-generate.t
 TESTS += %D%/llm-embed.t
 EXTRA_DIST += %D%/llm-embed.t
+TESTS += %D%/hostile.t
+EXTRA_DIST += %D%/hostile.t
