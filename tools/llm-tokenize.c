@@ -165,6 +165,8 @@ static int encode_chat(struct record *r, struct job *j, struct worker *w, struct
 	struct json_val messages = record_messages(r), none = { { NULL, 0 }, JSON_NONE };
 	struct tok_parts parts;
 
+	if (messages.type && messages.type != JSON_ARRAY)
+		return err_set(e, ERR_INVALID_FIELD, "`messages` must be an array");
 	if (!messages.type) {
 		struct json_w jw = json_w(&w->out);
 		struct str text;

@@ -14,6 +14,8 @@ static int vector_length(double *out, const float *x, size_t dims, struct err *e
 			return err_set(e, ERR_INVALID_VECTOR, "component %zu of the vector is not finite", i);
 		sum += (double)x[i] * (double)x[i];
 	}
+	if (!dims)
+		return err_set(e, ERR_INVALID_VECTOR, "the vector is empty");
 	if (!(sum > 0))
 		return err_set(e, ERR_INVALID_VECTOR, "the vector is zero: it has no direction to compare");
 	*out = sqrt(sum);

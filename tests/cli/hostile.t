@@ -43,4 +43,12 @@ has err "twice" "and says so"
 status 0 "llm-index list writes to -o" llm-index list v.db -o list.ndjson
 is "$(wc -l <list.ndjson)" 3 "every item"
 
+# errors name the cause, not where it showed
+echo '{"id":1,"messages":"abc"}' >m.ndjson
+status 1 "messages that are no array" llm-tokenize --chat -m "$fixtures/tiny-llama.gguf" m.ndjson
+has out 'messages. must be an array' "are told so"
+echo '{"id":1,"embedding":[]}' >m.ndjson
+status 1 "a vector of no numbers" llm-index add v.db m.ndjson
+has out 'the vector is empty' "is called empty"
+
 done_testing
