@@ -218,6 +218,42 @@ int store_put_meta(struct store_index *ix, const char *key, struct str value, st
 	return store_exec(ix, st, e);
 }
 
+/* A file that we cannot write, in a folder that we cannot write, with no log beside it: SQLite
+ * wants the log's index even to read, unless it is told that nobody changes the file. */
+static bool fixed(const struct store_index *ix, struct buf *b)
+{
+	const char *slash = strrchr(ix->path, '/');
+
+	buf_reset(b);
+	buf_addf(b, "%.*s", slash ? (int)(slash - ix->path) + 1 : 1, slash ? ix->path : ".");
+	if (ix->mode != STORE_READ || buf_check(b, NULL) || !access(ix->path, W_OK) || !access(b->p, W_OK))
+		return false;
+	buf_reset(b);
+	buf_addf(b, "%s-wal", ix->path);
+	return !buf_check(b, NULL) && access(b->p, F_OK) != 0;
+}
+
+static int open_file(struct store_index *ix, int flags)
+{
+	struct buf b;
+	int rc;
+
+	buf_init(&b, 65536);
+	if (!fixed(ix, &b)) {
+		rc = sqlite3_open_v2(ix->path, &ix->db, flags, NULL);
+	} else {
+		buf_reset(&b);
+		buf_addz(&b, *ix->path == '/' ? "file://" : "file:");
+		for (const char *p = ix->path; *p; p++)
+			buf_addf(&b, strchr("%?#", *p) ? "%%%02X" : "%c", (unsigned char)*p);
+		buf_addz(&b, "?immutable=1");
+		rc = buf_check(&b, NULL) ? SQLITE_NOMEM
+					 : sqlite3_open_v2(b.p, &ix->db, flags | SQLITE_OPEN_URI, NULL);
+	}
+	buf_release(&b);
+	return rc;
+}
+
 static int open_db(struct store_index *ix, struct err *e)
 {
 	int flags = ix->mode == STORE_CREATE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE :
@@ -226,7 +262,7 @@ static int open_db(struct store_index *ix, struct err *e)
 
 	if (ix->mode != STORE_CREATE && access(ix->path, F_OK) != 0)
 		return err_sys(e, ERR_OPEN, errno, "index %s", ix->path);
-	if (sqlite3_open_v2(ix->path, &ix->db, flags | SQLITE_OPEN_NOMUTEX, NULL))
+	if (open_file(ix, flags | SQLITE_OPEN_NOMUTEX))
 		return store_fail(ix, e, "opening");
 	sqlite3_extended_result_codes(ix->db, 1);
 	sqlite3_busy_timeout(ix->db, BUSY_MS);

@@ -43,6 +43,16 @@ has err "twice" "and says so"
 status 0 "llm-index list writes to -o" llm-index list v.db -o list.ndjson
 is "$(wc -l <list.ndjson)" 3 "every item"
 
+# an index that somebody else keeps, where nothing can be written
+if [ "$(id -u)" != 0 ]; then
+	mkdir 'ro #1%'
+	cp v.db 'ro #1%/v.db'
+	chmod -R a-w 'ro #1%'
+	status 0 "an index in a read-only folder is read" llm-index list 'ro #1%/v.db'
+	is "$(wc -l <out)" 3 "whole"
+	chmod -R u+w 'ro #1%'
+fi
+
 # errors name the cause, not where it showed
 echo '{"id":1,"messages":"abc"}' >m.ndjson
 status 1 "messages that are no array" llm-tokenize --chat -m "$fixtures/tiny-llama.gguf" m.ndjson
