@@ -210,14 +210,15 @@ INLINE void lines_of_nibbles(uint8_t *rec, const uint8_t *p, size_t stride)
 		line(rec, j + 4, vi_and(vi_shr(t[j], 4), m));
 	}
 }
-INLINE void lines_of_table(uint8_t *rec, const uint8_t *p, size_t stride, const int8_t table[16], int zero)
+/* The same through a table of 16 values, whose bits `flip` then turns (signed to unsigned: the top bit of each byte). */
+INLINE void lines_of_table(uint8_t *rec, const uint8_t *p, size_t stride, const int8_t table[16], uint32_t flip)
 {
-	vi t[4], m = vi_set1(0x0f0f0f0f), z = vi_set1(zero * 0x01010101);
+	vi t[4], m = vi_set1(0x0f0f0f0f), f = vi_set1((int32_t)flip);
+
 	vi_rows16(t, p, stride);
-	UNROLL for (int j = 0; j < 4; j++) { /* bytes do not carry: XOR of 128, or small values */
-		vi lo = vi_lut(table, vi_and(t[j], m)), hi = vi_lut(table, vi_and(vi_shr(t[j], 4), m));
-		line(rec, j, zero == -128 ? vi_xor(lo, vi_set1((int)0x80808080)) : vi_add(lo, z));
-		line(rec, j + 4, zero == -128 ? vi_xor(hi, vi_set1((int)0x80808080)) : vi_add(hi, z));
+	UNROLL for (int j = 0; j < 4; j++) {
+		line(rec, j, vi_xor(vi_lut(table, vi_and(t[j], m)), f));
+		line(rec, j + 4, vi_xor(vi_lut(table, vi_and(vi_shr(t[j], 4), m)), f));
 	}
 }
 /* The same with the fifth bits: bit j of a row's qh belongs to element j. */
@@ -291,7 +292,7 @@ UNPACK(unpack_q8_0)
 UNPACK(unpack_iq4_nl)
 {
 	for (; n-- > 0; p += sizeof(struct q4_0), out += REC(1, 0)) {
-		lines_of_table(out, p + 2, stride, kern_iq4_values, -128);
+		lines_of_table(out, p + 2, stride, kern_iq4_values, 0x80808080);
 		scale(out, 0, vf_half_lo(vi_rows4(p, stride)));
 		ahead(&pf, sizeof(struct q4_0));
 	}
@@ -505,7 +506,7 @@ UNPACK(unpack_iq4_xs)
 			vi s = vi_or(vi_and(vi_shr(lo, 4 * g), vi_set1(15)),
 				     vi_shl(vi_and(vi_shr(dh, 16 + 2 * g), vi_set1(3)), 4));
 
-			lines_of_table(out, p + 8 + 16 * g, stride, kern_iq4_values, -128);
+			lines_of_table(out, p + 8 + 16 * g, stride, kern_iq4_values, 0x80808080);
 			scale(out, 0, vf_mul(d, vf_of(vi_sub(s, vi_set1(32)))));
 			ahead(&pf, sizeof(struct iq4_xs) / 8);
 		}
