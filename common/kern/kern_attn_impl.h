@@ -72,24 +72,46 @@ static void attn_logits(struct attn_work *t, const struct kern_attn *a, const fl
 	}
 }
 
+/* Lanes of positions outside [lo, hi) become -Inf; `base` is the position of the first lane. */
+INLINE vf attn_mask(vf s, int64_t base, int64_t lo, int64_t hi)
+{
+	static const float lane[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+	vf i = vf_load(lane), none = vf_set1(-__builtin_inff());
+
+	s = vf_lt(i, vf_set1((float)(lo - base)), none, s);
+	return vf_lt(i, vf_set1((float)(hi - base)), s, none);
+}
+
 /* Weights of one row's positions [lo, hi) of the page; its maximum, sum and accumulator follow. */
-static void attn_softmax(struct attn_work *t, const struct kern_attn *a, int64_t row, int64_t lo, int64_t hi)
+static inline void attn_softmax(struct attn_work *t, const struct kern_attn *a, int64_t row, int64_t lo, int64_t hi)
 {
 	float *s = t->s + row * KERN_KV_PAGE;
+	vf scale = vf_set1(a->scale), cap = vf_set1(a->softcap);
+	vf x = vf_mul(vf_load(s), scale), y = vf_mul(vf_load(s + 16), scale);
 
-	scale_by(s + lo, a->scale, hi - lo);
-	if (a->softcap > 0)
-		softcap(s + lo, a->softcap, hi - lo);
-	float m = max_of(s + lo, hi - lo), old = t->max[row];
-	if (m > old) {
-		float one[1] = { old };
-		float alpha = exp_sum(one, m, 1); /* 0 from -Inf */
-
-		t->max[row] = m;
-		t->sum[row] *= alpha;
-		scale_by(t->acc + row * t->dvp, alpha, t->dvp);
+	if (a->softcap > 0) {
+		x = vf_mul(cap, vf_tanh(vf_div(x, cap)));
+		y = vf_mul(cap, vf_tanh(vf_div(y, cap)));
 	}
-	t->sum[row] += exp_sum(s + lo, t->max[row], hi - lo);
+	if (lo > 0 || hi < KERN_KV_PAGE) {
+		x = attn_mask(x, 0, lo, hi);
+		y = attn_mask(y, 16, lo, hi);
+	}
+	float m = vf_hmax(vf_max(x, y)), old = t->max[row];
+	if (m > old) {
+		float alpha[16]; /* 0 from -Inf */
+
+		vf_store(alpha, vf_exp(vf_set1(old - m)));
+		t->max[row] = m;
+		t->sum[row] *= alpha[0];
+		scale_by(t->acc + row * t->dvp, alpha[0], t->dvp);
+	}
+	vf max = vf_set1(t->max[row]);
+	x = vf_exp(vf_sub(x, max));
+	y = vf_exp(vf_sub(y, max));
+	vf_store(s, x);
+	vf_store(s + 16, y);
+	t->sum[row] += vf_sum(vf_add(x, y));
 }
 
 /* acc += weights times values for rows [0, n) that all see positions [lo, hi) of the page. */

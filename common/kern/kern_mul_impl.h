@@ -704,8 +704,10 @@ static void act_prepare(struct kern_act *a, int64_t from, int64_t to)
 			vi_store_bytes(o->q, q);
 			vi_store_bytes(o->q + 16, r);
 			o->d = zero ? 0 : amax / 127;
-			o->neg_lo = -vi_sum(q);
-			o->neg = -vi_sum(vi_add(q, r));
+			/* both sums in one: they fit 16 bits */
+			int32_t both = vi_sum(vi_add(q, vi_shl(r, 16)));
+			o->neg_lo = -(int16_t)both;
+			o->neg = o->neg_lo - ((int32_t)((uint32_t)both + (uint32_t)o->neg_lo) >> 16);
 			o->sum = (float)-o->neg;
 		}
 	}

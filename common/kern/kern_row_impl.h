@@ -24,7 +24,7 @@ INLINE vf vf_exp(vf x)
 {
 	vf magic = vf_set1(0x1.8p23f);
 
-	x = vf_max(vf_set1(-104.0f), vf_min(vf_set1(89.0f), x));
+	x = vf_max(vf_set1(-105.0f), vf_min(vf_set1(89.0f), x));
 	vf n = vf_sub(vf_fma(x, vf_set1(0x1.715476p0f), magic), magic);
 	vf r = vf_fma(n, vf_set1(-0x1.62e400p-1f), x);
 	r = vf_fma(n, vf_set1(-0x1.7f7d1cp-20f), r);
