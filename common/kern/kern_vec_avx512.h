@@ -73,7 +73,15 @@ FN vi vi_max(vi a, vi b) { return _mm512_max_epi32(a, b); }
 FN vi vi_shl(vi a, int n) { return (vi)((v16u)a << n); }
 FN vi vi_shr(vi a, int n) { return (vi)((v16u)a >> n); }
 FN vi vi_sar(vi a, int n) { return (vi)((v16s)a >> n); }
-FN int32_t vi_sum(vi a) { return _mm512_reduce_add_epi32(a); }
+/* Not the reduce intrinsic: its last sum is a signed one of C, and what NaN has become may overflow it. */
+FN int32_t vi_sum(vi a)
+{
+	__m256i b = _mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti32x8_epi32(a, 1));
+	__m128i c = _mm_add_epi32(_mm256_castsi256_si128(b), _mm256_extracti128_si256(b, 1));
+
+	c = _mm_add_epi32(c, _mm_shuffle_epi32(c, 0x4e));
+	return _mm_cvtsi128_si32(_mm_add_epi32(c, _mm_shuffle_epi32(c, 0xb1)));
+}
 FN int32_t vi_hmax(vi a) { return _mm512_reduce_max_epi32(a); }
 FN void vi_store_bytes(void *p, vi a) { _mm_storeu_si128(p, _mm512_cvtepi32_epi8(a)); }
 FN vi vi_lut(const int8_t t[16], vi a)
