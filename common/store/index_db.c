@@ -122,7 +122,14 @@ static int create_schema(struct store_index *ix, struct err *e)
 	int64_t app, version;
 	char text[128];
 
-	if (sql(ix, "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; BEGIN IMMEDIATE;", e))
+	/* SQLite does not wait for the lock of this change when another makes the same one */
+	for (int i = 0; i < BUSY_MS / 10; i++) {
+		if ((sqlite3_exec(ix->db, "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL;", NULL, NULL, NULL) &
+		     0xff) != SQLITE_BUSY)
+			break;
+		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+	}
+	if (sql(ix, "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE;", e))
 		return -1;
 	if (pragma_int(&app, ix, "PRAGMA application_id", e) ||
 	    pragma_int(&version, ix, "PRAGMA user_version", e))
@@ -145,9 +152,10 @@ static int look(int64_t *app, int64_t *version, int64_t *tables, struct store_in
 	const struct timespec pause = { .tv_nsec = 10000000 };
 
 	for (int i = 0;; i++) {
-		if (pragma_int(app, ix, "PRAGMA application_id", e) ||
-		    pragma_int(version, ix, "PRAGMA user_version", e) ||
-		    pragma_int(tables, ix, "SELECT count(*) FROM sqlite_schema", e))
+		/* tables first: a maker that commits in between then shows its id as well */
+		if (pragma_int(tables, ix, "SELECT count(*) FROM sqlite_schema", e) ||
+		    pragma_int(app, ix, "PRAGMA application_id", e) ||
+		    pragma_int(version, ix, "PRAGMA user_version", e))
 			return -1;
 		if (*app || *tables || ix->mode == STORE_CREATE || i == CREATE_MS / 10)
 			return 0;
