@@ -79,17 +79,17 @@ bool kern_act_same(uint32_t type_a, uint32_t type_b)
 	return multiplies_in_f32(type_a) == multiplies_in_f32(type_b);
 }
 
-size_t kern_act_bytes(uint32_t weight_type, int64_t cols, int64_t n)
+size_t kern_act_bytes(uint32_t weight_type, int parts, int64_t cols, int64_t n)
 {
-	return multiplies_in_f32(weight_type) ? 0 : kern_act_stride(cols) * (size_t)n;
+	return multiplies_in_f32(weight_type) ? 0 : kern_act_stride(cols) * (size_t)n * (size_t)parts;
 }
 
-void kern_act_init(struct kern_act *a, uint32_t weight_type, const float *x, int64_t ld, int64_t cols, int64_t n,
-		   void *mem)
+void kern_act_init(struct kern_act *a, uint32_t weight_type, int parts, const float *x, int64_t ld, int64_t cols,
+		   int64_t n, void *mem)
 {
 	bool f32 = multiplies_in_f32(weight_type);
 
-	*a = (struct kern_act){ .x = x, .ld = ld, .q = f32 ? NULL : mem, .cols = cols, .n = n, .kind = !f32 };
+	*a = (struct kern_act){ .x = x, .ld = ld, .q = f32 ? NULL : mem, .cols = cols, .n = n, .parts = parts };
 }
 
 void kern_act_prepare(struct kern_act *a, int64_t from, int64_t to)

@@ -59,21 +59,22 @@ struct kern_mat {
 };
 /*
  * Activations prepared once for a matrix's type and shared by all matrices that read them (Q, K and V; gate and up).
- * Memory is the caller's: kern_act_bytes(type, cols, n).
+ * Int8 products read them in 8 bits (parts 1), or as the sum of two such, 15 bits at twice the work (parts 2: encoders,
+ * whose vectors are compared to the fourth digit). Memory is the caller's: kern_act_bytes(type, parts, cols, n).
  */
 struct kern_act {
 	const float *x;   /* [n, ld] f32, kept for types that multiply in f32 */
 	int64_t ld;
-	void *q;          /* the quantized form */
+	void *q;          /* the quantized form: the n columns of the first part, then those of the second */
 	int64_t cols, n;  /* elements a column, columns */
-	int kind;         /* which quantized form */
+	int parts;
 };
-size_t kern_act_bytes(uint32_t weight_type, int64_t cols, int64_t n);
+size_t kern_act_bytes(uint32_t weight_type, int parts, int64_t cols, int64_t n);
 /* Do two weight types read the same prepared form? */
 bool kern_act_same(uint32_t type_a, uint32_t type_b);
 /* Describe; no work yet. */
-void kern_act_init(struct kern_act *a, uint32_t weight_type, const float *x, int64_t ld, int64_t cols, int64_t n,
-		   void *mem);
+void kern_act_init(struct kern_act *a, uint32_t weight_type, int parts, const float *x, int64_t ld, int64_t cols,
+		   int64_t n, void *mem);
 /* Quantize columns [from, to): split among workers as they like. */
 void kern_act_prepare(struct kern_act *a, int64_t from, int64_t to);
 /*

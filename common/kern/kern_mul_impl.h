@@ -621,7 +621,7 @@ static void strip_unpack(struct strip *s, const struct unpacker *u, int64_t from
 
 static void strip_int8(struct strip *s, const struct unpacker *u, const struct kern_act *a)
 {
-	size_t a_ld = kern_act_stride(a->cols), half = KERN_UNPACKED / (KERN_STEP / 16) * P;
+	size_t a_ld = kern_act_stride(a->cols), part = a_ld * (size_t)a->n, half = KERN_UNPACKED / (KERN_STEP / 16) * P;
 	int64_t nb = a->cols / 32, unit = kern_block(s->w->type) / 32, most = KERN_CHUNK / 32 / unit * unit;
 	int64_t chunks = (nb + most - 1) / most, per = ((nb + chunks - 1) / chunks + unit - 1) / unit * unit;
 
@@ -633,9 +633,12 @@ static void strip_int8(struct strip *s, const struct unpacker *u, const struct k
 			const uint8_t *q = (const uint8_t *)a->q + (size_t)j * a_ld + (size_t)b * sizeof(struct act32);
 
 			c = tile_cols(a->n - j, VEC_COLS);
-			for (int i = 0; i < KERN_STEP / 16 / P; i++)
-				u->tiles[c - 1](s->out + j * s->ld + 16 * P * i, s->ld,
-						s->unpacked + (size_t)i * half, q, a_ld, n, b == 0, u->shift);
+			for (int k = 0; k < a->parts * (KERN_STEP / 16 / P); k++) {
+				int i = k / a->parts, h = k % a->parts;
+
+				u->tiles[c - 1](s->out + j * s->ld + 16 * P * i, s->ld, s->unpacked + (size_t)i * half,
+						q + (size_t)h * part, a_ld, n, b == 0 && h == 0, u->shift);
+			}
 		}
 	}
 }
@@ -683,32 +686,43 @@ static void mul(float *out, int64_t ld_out, const struct kern_mat *w, const stru
 
 /* ---- activations -------------------------------------------------------------------------------- */
 
+/* One block, x[0] and x[1] its halves: the record, and what it leaves of them. */
+INLINE void act_block(struct act32 *o, vf x[2])
+{
+	vi abs = vi_set1(0x7fffffff);
+	/* the order of the bits is that of the magnitudes, with NaN above all */
+	vi m = vi_max(vi_and(vi_cast(x[0]), abs), vi_and(vi_cast(x[1]), abs));
+	float amax = kern_float((uint32_t)vi_hmax(m));
+	bool zero = amax < 1e-30f;
+	vf id = vf_set1(zero ? 0 : 127 / amax), back = vf_set1(zero ? 0 : -amax / 127);
+	vi q = vi_of(vf_mul(x[0], id)), r = vi_of(vf_mul(x[1], id));
+
+	vi_store_bytes(o->q, q);
+	vi_store_bytes(o->q + 16, r);
+	o->d = zero ? 0 : amax / 127;
+	/* both sums in one: they fit 16 bits */
+	int32_t both = vi_sum(vi_add(q, vi_shl(r, 16)));
+	o->neg_lo = -(int16_t)both;
+	o->neg = o->neg_lo - ((int32_t)((uint32_t)both + (uint32_t)o->neg_lo) >> 16);
+	o->sum = (float)-o->neg;
+	x[0] = vf_fma(back, vf_of(q), x[0]);
+	x[1] = vf_fma(back, vf_of(r), x[1]);
+}
+
 static void act_prepare(struct kern_act *a, int64_t from, int64_t to)
 {
-	size_t stride = kern_act_stride(a->cols);
-	vi abs = vi_set1(0x7fffffff);
+	size_t stride = kern_act_stride(a->cols), part = stride * (size_t)a->n;
 
 	for (int64_t j = from; j < to && a->q; j++) {
-		struct act32 *o = (void *)((uint8_t *)a->q + (size_t)j * stride);
+		uint8_t *o = (uint8_t *)a->q + (size_t)j * stride;
 		const float *x = a->x + j * a->ld;
 
-		for (int64_t k = 0; k < a->cols; k += 32, o++) {
-			vf lo = vf_load(x + k), hi = vf_load(x + k + 16);
-			/* the order of the bits is that of the magnitudes, with NaN above all */
-			vi m = vi_max(vi_and(vi_cast(lo), abs), vi_and(vi_cast(hi), abs));
-			float amax = kern_float((uint32_t)vi_hmax(m));
-			bool zero = amax < 1e-30f;
-			vf id = vf_set1(zero ? 0 : 127 / amax);
-			vi q = vi_of(vf_mul(lo, id)), r = vi_of(vf_mul(hi, id));
+		for (int64_t k = 0; k < a->cols; k += 32, o += sizeof(struct act32)) {
+			vf t[2] = { vf_load(x + k), vf_load(x + k + 16) };
 
-			vi_store_bytes(o->q, q);
-			vi_store_bytes(o->q + 16, r);
-			o->d = zero ? 0 : amax / 127;
-			/* both sums in one: they fit 16 bits */
-			int32_t both = vi_sum(vi_add(q, vi_shl(r, 16)));
-			o->neg_lo = -(int16_t)both;
-			o->neg = o->neg_lo - ((int32_t)((uint32_t)both + (uint32_t)o->neg_lo) >> 16);
-			o->sum = (float)-o->neg;
+			act_block((void *)o, t);
+			if (a->parts > 1)
+				act_block((void *)(o + part), t);
 		}
 	}
 }

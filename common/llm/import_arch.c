@@ -578,7 +578,7 @@ static int check_unused(const struct import *im, struct err *e)
 
 int import_arch_tensors(struct import *im, struct err *e)
 {
-	struct pack_model m = { .tied = true };
+	struct pack_model m = { .tied = true, .encoder = strstr(im->arch->name, "bert") };
 	struct json_val tie = import_cfg(im, "tie_word_embeddings");
 
 	if (import_cfg_u32(&m.n_layer, im, "num_hidden_layers|n_layers|n_layer", true, e))

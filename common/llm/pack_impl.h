@@ -20,6 +20,7 @@ struct pack_model {
 	bool tied; /* no output.weight: token_embd serves as both */
 	uint32_t n_layer;
 	uint32_t n_expert;
+	bool encoder; /* keeps its values (attn_v) in F16 */
 };
 /* A matrix that may be quantized; norms, biases, positions and the like are not. */
 bool pack_is_weight(struct str name, uint32_t n_dims);

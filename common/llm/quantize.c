@@ -41,21 +41,24 @@ static int copy_keys(struct gguf_writer *w, const struct gguf *g, const struct p
 	return gguf_put_u32(w, "general.quantization_version", 2, e);
 }
 
-static uint32_t arch_u32(const struct gguf *g, const char *suffix)
+static const char *arch_key(char key[128], const struct gguf *g, const char *suffix)
 {
 	struct str arch = gguf_str_or(g, "general.architecture", STR(""));
-	char key[128];
 
-	snprintf(key, sizeof key, "%.*s.%s", (int)(arch.n < 64 ? arch.n : 64), arch.p, suffix);
-	return gguf_u32_or(g, key, 0);
+	snprintf(key, 128, "%.*s.%s", (int)(arch.n < 64 ? arch.n : 64), arch.p, suffix);
+	return key;
 }
 
 static int plan(struct pack_item *items, struct arena *a, const struct gguf *g,
 		const struct pack_kind *k, struct err *e)
 {
-	struct pack_model m = { .tied = !gguf_find_tensor(g, "output.weight"),
-				.n_layer = arch_u32(g, "block_count"),
-				.n_expert = arch_u32(g, "expert_count") };
+	char key[128];
+	struct pack_model m = {
+		.tied = !gguf_find_tensor(g, "output.weight"),
+		.n_layer = gguf_u32_or(g, arch_key(key, g, "block_count"), 0),
+		.n_expert = gguf_u32_or(g, arch_key(key, g, "expert_count"), 0),
+		.encoder = !gguf_bool_or(g, arch_key(key, g, "attention.causal"), true),
+	};
 
 	for (size_t i = 0; i < gguf_n_tensors(g); i++) {
 		const struct gguf_tensor *t = gguf_tensor_at(g, i);

@@ -208,7 +208,7 @@ struct norm load_norm(struct loader *l, const char *name, int64_t n, enum need n
 static struct lin load_stack(struct loader *l, const char *name, int64_t rows, int64_t cols, int64_t n, enum need need)
 {
 	const struct gguf_tensor *t = find(l, tensor_name(l, name, ".weight").z, need);
-	struct lin w = { { NULL, 0, rows, cols }, NULL };
+	struct lin w = { .w = { NULL, 0, rows, cols } };
 
 	if (!t || !shape_is(l, t, cols, rows, n) || !can_mul(l, t))
 		return w;

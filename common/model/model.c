@@ -24,6 +24,20 @@ static void describe(struct model *m)
 	i->embeds = i->encoder || i->pooling != MODEL_POOL_NONE;
 }
 
+/*
+ * The products of a model whose vectors are compared read 15 bits. Lowest cosine of 1012 texts in MiniLM Q8_0 with V in
+ * F16, where the products named read 15 bits: none 0.99950, q k 0.99950, q k up 0.99957, all 0.99967.
+ */
+static void widen(struct model *m)
+{
+	for (int32_t i = 0; i < m->info.n_layer; i++) {
+		struct layer *y = &m->layers[i];
+
+		y->q.wide = y->k.wide = y->v.wide = y->o.wide = true;
+		y->gate.wide = y->up.wide = y->down.wide = true;
+	}
+}
+
 static int check_opts(const struct model_opts *o, struct err *e)
 {
 	if (o->max_batch < 0 || o->max_batch > MODEL_MAX_BATCH)
@@ -52,6 +66,8 @@ int model_open(struct model **out, const struct gguf *g, struct os_pool *pool, c
 	if (o->pooling >= 0)
 		m->info.pooling = (enum model_pooling)o->pooling;
 	describe(m);
+	if (m->info.embeds)
+		widen(m);
 	if (m->info.pooling == MODEL_POOL_RANK && !m->cls_out.w.data) {
 		err_set(e, ERR_USAGE, "the model has no head for ranking (cls.output)");
 		goto fail;

@@ -22,6 +22,7 @@ struct norm { /* w NULL: none */
 struct lin { /* out [rows] = w [rows, cols] x + b; data NULL: none; b may be NULL */
 	struct kern_mat w;
 	const float *b;
+	bool wide; /* its inputs keep 15 bits, not 8 (kern_act) */
 };
 struct experts { /* matrices and biases of expert 0; those of expert i lie i steps behind */
 	struct lin router;
@@ -270,7 +271,7 @@ void work_add_spans(struct work *w, int32_t from, int32_t n, int32_t pos, const 
 
 struct acts { /* one input in the forms that its matrices read */
 	struct kern_act a[3];
-	uint32_t type[3];
+	const struct lin *of[3]; /* one that reads the form */
 	int n;
 };
 struct mul {

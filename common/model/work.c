@@ -198,8 +198,13 @@ void work_add_spans(struct work *w, int32_t from, int32_t n, int32_t pos, const 
 
 /* ---- activations ------------------------------------------------------------------------------- */
 
-/* The forms that matrices w (those that are there) read. */
-static int forms(uint32_t type[3], const struct lin *const *w, int n_w)
+static bool same_form(const struct lin *a, const struct lin *b)
+{
+	return kern_act_same(a->w.type, b->w.type) && a->wide == b->wide;
+}
+
+/* The forms that matrices w (those that are there) read: one matrix of each. */
+static int forms(const struct lin *of[3], const struct lin *const *w, int n_w)
 {
 	int n = 0;
 
@@ -208,38 +213,38 @@ static int forms(uint32_t type[3], const struct lin *const *w, int n_w)
 
 		if (!w[i]->w.data)
 			continue;
-		while (k < n && !kern_act_same(type[k], w[i]->w.type))
+		while (k < n && !same_form(of[k], w[i]))
 			k++;
 		if (k == n)
-			type[n++] = w[i]->w.type;
+			of[n++] = w[i];
 	}
 	return n;
 }
 
+static size_t form_bytes(const struct lin *w, int64_t n)
+{
+	return (kern_act_bytes(w->w.type, 1 + w->wide, w->w.cols, n) + 63) & ~(size_t)63;
+}
+
 size_t acts_bytes(const struct lin *const *w, int n_w, int64_t n)
 {
-	uint32_t type[3];
+	const struct lin *of[3];
 	size_t bytes = 0;
-	int64_t cols = 0;
-	int n_forms = forms(type, w, n_w);
+	int n_forms = forms(of, w, n_w);
 
-	for (int i = 0; i < n_w; i++)
-		cols = w[i]->w.data ? w[i]->w.cols : cols;
 	for (int i = 0; i < n_forms; i++)
-		bytes += (kern_act_bytes(type[i], cols, n) + 63) & ~(size_t)63;
+		bytes += form_bytes(of[i], n);
 	return bytes;
 }
 
 void acts_init(struct acts *s, const struct lin *const *w, int n_w, const float *x, int64_t ld, int64_t n, uint8_t *mem)
 {
-	int64_t cols = 0;
-
-	s->n = forms(s->type, w, n_w);
-	for (int i = 0; i < n_w; i++)
-		cols = w[i]->w.data ? w[i]->w.cols : cols;
+	s->n = forms(s->of, w, n_w);
 	for (int i = 0; i < s->n; i++) {
-		kern_act_init(&s->a[i], s->type[i], x, ld, cols, n, mem);
-		mem += (kern_act_bytes(s->type[i], cols, n) + 63) & ~(size_t)63;
+		const struct lin *l = s->of[i];
+
+		kern_act_init(&s->a[i], l->w.type, 1 + l->wide, x, ld, l->w.cols, n, mem);
+		mem += form_bytes(l, n);
 	}
 }
 
@@ -252,7 +257,7 @@ void acts_prepare(struct acts *s, int64_t from, int64_t to)
 const struct kern_act *acts_for(const struct acts *s, const struct lin *w)
 {
 	for (int i = 1; i < s->n; i++)
-		if (kern_act_same(s->type[i], w->w.type))
+		if (same_form(s->of[i], w))
 			return &s->a[i];
 	return &s->a[0];
 }
