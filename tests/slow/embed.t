@@ -20,8 +20,8 @@ at_least() { # GOT WANTED WHAT
 }
 at_least "$(lowest "$model")" 0.99999 'f32 against sentence-transformers'
 llm-model quantize "$model" q8.gguf --type q8_0
-# weights and activations in Q8_0; llama.cpp has 0.99917 on the worst of these texts, weights alone cost 0.9996
-at_least "$(lowest ./q8.gguf)" 0.999 'q8_0'
+# 1012 real texts: 0.99967 at least (compare-st.py); llama.cpp has 0.99917 on the worst of these
+at_least "$(lowest ./q8.gguf)" 0.9995 'q8_0'
 llm-model quantize "$model" f16.gguf --type f16
 at_least "$(lowest ./f16.gguf)" 0.9999 'f16'
 status 0 'a quantized model is sound' llm-model verify ./q8.gguf
