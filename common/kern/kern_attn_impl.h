@@ -124,9 +124,9 @@ static void attn_mix(struct attn_work *t, int64_t row, int64_t n, int64_t lo, in
 		c = tile_cols(n - j, VEC_COLS_F32);
 		for (int64_t e = 0, r; e < t->dvp; e += 16 * r) {
 			r = t->dvp - e >= 16 * P ? P : 1;
-			(r == P ? tiles_f32 : tiles_f32_one)[c - 1](
-				acc + e, t->dvp, (const uint8_t *)(t->values + lo * t->dvp + e),
-				(size_t)t->dvp * 4, s, KERN_KV_PAGE, hi - lo, false);
+			tile_f32_fn *run = r == P ? tiles_f32[c - 1] : tiles_f32_one[c - 1];
+			run(acc + e, t->dvp, (const uint8_t *)(t->values + lo * t->dvp + e),
+			    (size_t)t->dvp * 4, s, KERN_KV_PAGE, hi - lo, false);
 		}
 	}
 }
