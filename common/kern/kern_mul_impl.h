@@ -668,6 +668,10 @@ static void mul(float *out, int64_t ld_out, const struct kern_mat *w, const stru
 	struct strip s = { .w = w, .row_bytes = kern_row_bytes(w->type, w->cols), .unpacked = scratch };
 
 	s.tail = s.unpacked + KERN_UNPACKED;
+	/* nothing has fetched the first strip */
+	size_t first = (size_t)(to - from < KERN_STEP ? to - from : KERN_STEP) * s.row_bytes;
+	for (size_t i = 0; i < first && i < 65536; i += 64)
+		vec_prefetch((const uint8_t *)w->data + (size_t)from * s.row_bytes + i);
 	for (int64_t r = from; r < to; r += KERN_STEP) {
 		s.rows = (const uint8_t *)w->data + (size_t)r * s.row_bytes;
 		s.valid = to - r < KERN_STEP ? to - r : KERN_STEP;
