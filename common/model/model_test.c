@@ -363,7 +363,7 @@ static void test_nan(void)
 	struct model_opts o = { .pooling = -1 };
 	struct fix f = { 0 };
 	struct buf b;
-	const struct gguf_tensor *t;
+	const struct gguf_tensor *t = NULL;
 	float nan_ = NAN, out[512];
 	int32_t id = 5, row = 0, bad = -1;
 	model_seq s = 0;
