@@ -234,17 +234,14 @@ static int truncate_record(struct record *r, struct job *j, struct worker *w, st
 	struct str text, member = text_member(r, j->o);
 	struct tok_chunk k;
 	struct json_w jw = json_w(&w->out);
-	char name[256];
 	size_t all;
 
 	if (record_text(&text, r, e) ||
 	    tok_truncate(&k, &all, w->enc, text, j->o->truncate, j->o->keep == KEEP_TAIL, j->flags, e))
 		return -1;
 	if (k.end - k.start < text.n) {
-		if (!member.n || member.n >= sizeof name)
+		if (!member.n)
 			return err_set(e, ERR_UNSUPPORTED, "a text that is not a member of the record itself cannot be truncated");
-		memcpy(name, member.p, member.n);
-		name[member.n] = '\0';
 		buf_reset(&w->out);
 		json_w_begin(&jw, '{');
 		json_w_key(&jw, "from");
@@ -253,7 +250,7 @@ static int truncate_record(struct record *r, struct job *j, struct worker *w, st
 		json_w_u64(&jw, k.n_tokens);
 		json_w_end(&jw, '}');
 		text = str_sub(text, k.start, k.end);
-		if (buf_check(&w->out, e) || record_set_str(r, name, text, e) ||
+		if (buf_check(&w->out, e) || record_set_str(r, member.p, text, e) || /* outlives the record: a literal, or --field */
 		    record_set_raw(r, "truncated", buf_str(&w->out), e))
 			return -1;
 	}
