@@ -1,12 +1,7 @@
 /* index_db: the file, its schema, its statements. */
 #include "config.h"
 #include "store/store_impl.h"
-#include <errno.h>
-#include <time.h>
-#include <unistd.h>
-
-#define BUSY_MS 60000
-#define CREATE_MS 2000
+#include "store/db_impl.h"
 
 static const char schema_sql[] =
 	"CREATE TABLE code8(id INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;"
@@ -17,6 +12,16 @@ static const char schema_sql[] =
 	"CREATE TABLE item(id INTEGER PRIMARY KEY, extid TEXT NOT NULL UNIQUE, of TEXT, seq INT, start INT, stop INT,"
 	" sha BLOB NOT NULL, seg INT NOT NULL, slot INT NOT NULL, text TEXT, metadata TEXT) STRICT;"
 	"CREATE INDEX item_of ON item(of, seq) WHERE of IS NOT NULL;";
+
+static const struct store_kind kind = {
+	.what = "index",
+	.tool = "llm-index",
+	.mend = "restore a copy or build it again",
+	.app_id = STORE_APP_ID,
+	.schema = STORE_SCHEMA,
+	.settings = "PRAGMA page_size = 16384",
+	.sql = schema_sql,
+};
 
 #define ITEM_COLUMNS "extid, of, seq, start, stop, text, metadata, id, seg, slot, sha"
 
@@ -46,25 +51,7 @@ static const char *const stmt_sql[STORE_N_STMTS] = {
 
 int store_fail(struct store_index *ix, struct err *e, const char *what)
 {
-	int rc = ix->db ? sqlite3_errcode(ix->db) : SQLITE_NOMEM;
-
-	switch (rc & 0xff) {
-	case SQLITE_NOMEM:
-		return err_nomem(e);
-	case SQLITE_FULL:
-		return err_set(e, ERR_WRITE, "index %s: %s: the disk is full", ix->path, what);
-	case SQLITE_READONLY:
-		return err_set(e, ERR_OPEN, "index %s: %s: it cannot be written (read-only)", ix->path, what);
-	case SQLITE_BUSY:
-		return err_set(e, ERR_OPEN, "index %s: %s: another writer has held it for %d s", ix->path, what,
-			       BUSY_MS / 1000);
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-		return err_set(e, ERR_OPEN, "index %s: %s: damaged or no index (%s); restore a copy or build it again",
-			       ix->path, what, sqlite3_errmsg(ix->db));
-	default:
-		return err_set(e, ERR_OPEN, "index %s: %s: %s", ix->path, what, sqlite3_errmsg(ix->db));
-	}
+	return store_db_fail(ix->db, &kind, ix->path, what, e);
 }
 
 sqlite3_stmt *store_stmt(struct store_index *ix, enum store_stmt s, struct err *e)
@@ -91,92 +78,6 @@ int store_exec(struct store_index *ix, sqlite3_stmt *st, struct err *e)
 		store_fail(ix, e, "writing");
 	sqlite3_reset(st);
 	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : -1;
-}
-
-static int sql(struct store_index *ix, const char *text, struct err *e)
-{
-	if (sqlite3_exec(ix->db, text, NULL, NULL, NULL))
-		return store_fail(ix, e, "opening");
-	return 0;
-}
-
-static int pragma_int(int64_t *out, struct store_index *ix, const char *text, struct err *e)
-{
-	sqlite3_stmt *st;
-
-	if (sqlite3_prepare_v2(ix->db, text, -1, &st, NULL))
-		return store_fail(ix, e, "opening");
-	if (sqlite3_step(st) != SQLITE_ROW) {
-		store_fail(ix, e, "opening");
-		sqlite3_finalize(st);
-		return -1;
-	}
-	*out = sqlite3_column_int64(st, 0);
-	sqlite3_finalize(st);
-	return 0;
-}
-
-/* Two creators may meet: the second finds the first one's schema under the lock. */
-static int create_schema(struct store_index *ix, struct err *e)
-{
-	int64_t app, version;
-	char text[128];
-
-	/* SQLite does not wait for the lock of this change when another makes the same one */
-	for (int i = 0; i < BUSY_MS / 10; i++) {
-		if ((sqlite3_exec(ix->db, "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL;", NULL, NULL, NULL) &
-		     0xff) != SQLITE_BUSY)
-			break;
-		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
-	}
-	if (sql(ix, "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE;", e))
-		return -1;
-	if (pragma_int(&app, ix, "PRAGMA application_id", e) ||
-	    pragma_int(&version, ix, "PRAGMA user_version", e))
-		goto fail;
-	if (app == STORE_APP_ID)
-		return sql(ix, "COMMIT", e);
-	snprintf(text, sizeof text, "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;", STORE_APP_ID,
-		 STORE_SCHEMA);
-	if (sql(ix, schema_sql, e) || sql(ix, text, e))
-		goto fail;
-	return 0;
-fail:
-	sqlite3_exec(ix->db, "ROLLBACK", NULL, NULL, NULL);
-	return -1;
-}
-
-/* A reader may come while the file's maker (in the same pipeline) has not committed the schema yet: wait a little. */
-static int look(int64_t *app, int64_t *version, int64_t *tables, struct store_index *ix, struct err *e)
-{
-	const struct timespec pause = { .tv_nsec = 10000000 };
-
-	for (int i = 0;; i++) {
-		/* tables first: a maker that commits in between then shows its id as well */
-		if (pragma_int(tables, ix, "SELECT count(*) FROM sqlite_schema", e) ||
-		    pragma_int(app, ix, "PRAGMA application_id", e) ||
-		    pragma_int(version, ix, "PRAGMA user_version", e))
-			return -1;
-		if (*app || *tables || ix->mode == STORE_CREATE || i == CREATE_MS / 10)
-			return 0;
-		nanosleep(&pause, NULL);
-	}
-}
-
-static int check_schema(struct store_index *ix, struct err *e)
-{
-	int64_t app, version, tables;
-
-	if (look(&app, &version, &tables, ix, e))
-		return -1;
-	if (app == 0 && tables == 0 && ix->mode == STORE_CREATE)
-		return create_schema(ix, e);
-	if (app != STORE_APP_ID)
-		return err_set(e, ERR_OPEN, "index %s: a SQLite file, but no index of llm-index", ix->path);
-	if (version != STORE_SCHEMA)
-		return err_set(e, ERR_OPEN, "index %s: schema %lld, this program knows %d: use a newer llm-index",
-			       ix->path, (long long)version, STORE_SCHEMA);
-	return 0;
 }
 
 int store_load_pin(struct store_index *ix, struct err *e)
@@ -226,60 +127,13 @@ int store_put_meta(struct store_index *ix, const char *key, struct str value, st
 	return store_exec(ix, st, e);
 }
 
-/* A file that we cannot write, in a folder that we cannot write, with no log beside it: SQLite
- * wants the log's index even to read, unless it is told that nobody changes the file. */
-static bool fixed(const struct store_index *ix, struct buf *b)
-{
-	const char *slash = strrchr(ix->path, '/');
-
-	buf_reset(b);
-	buf_addf(b, "%.*s", slash ? (int)(slash - ix->path) + 1 : 1, slash ? ix->path : ".");
-	if (ix->mode != STORE_READ || buf_check(b, NULL) || !access(ix->path, W_OK) || !access(b->p, W_OK))
-		return false;
-	buf_reset(b);
-	buf_addf(b, "%s-wal", ix->path);
-	return !buf_check(b, NULL) && access(b->p, F_OK) != 0;
-}
-
-static int open_file(struct store_index *ix, int flags)
-{
-	struct buf b;
-	int rc;
-
-	buf_init(&b, 65536);
-	if (!fixed(ix, &b)) {
-		rc = sqlite3_open_v2(ix->path, &ix->db, flags, NULL);
-	} else {
-		buf_reset(&b);
-		buf_addz(&b, *ix->path == '/' ? "file://" : "file:");
-		for (const char *p = ix->path; *p; p++)
-			buf_addf(&b, strchr("%?#", *p) ? "%%%02X" : "%c", (unsigned char)*p);
-		buf_addz(&b, "?immutable=1");
-		rc = buf_check(&b, NULL) ? SQLITE_NOMEM
-					 : sqlite3_open_v2(b.p, &ix->db, flags | SQLITE_OPEN_URI, NULL);
-	}
-	buf_release(&b);
-	return rc;
-}
-
 static int open_db(struct store_index *ix, struct err *e)
 {
-	int flags = ix->mode == STORE_CREATE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE :
-		    ix->mode == STORE_WRITE  ? SQLITE_OPEN_READWRITE :
-					       SQLITE_OPEN_READONLY;
-
-	if (ix->mode != STORE_CREATE && access(ix->path, F_OK) != 0)
-		return err_sys(e, ERR_OPEN, errno, "index %s", ix->path);
-	if (open_file(ix, flags | SQLITE_OPEN_NOMUTEX))
-		return store_fail(ix, e, "opening");
-	sqlite3_extended_result_codes(ix->db, 1);
-	sqlite3_busy_timeout(ix->db, BUSY_MS);
-	sqlite3_db_config(ix->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	sqlite3_db_config(ix->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-	if (check_schema(ix, e))
+	if (store_db_open(&ix->db, &kind, ix->path, ix->mode, e))
 		return -1;
 	/* mmap: 4-5 times faster scans; Debian's default is off */
-	if (sql(ix, "PRAGMA mmap_size = 2147418112; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384;", e))
+	if (store_db_sql(ix->db, &kind, ix->path,
+			 "PRAGMA mmap_size = 2147418112; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384;", e))
 		return -1;
 	return store_load_pin(ix, e);
 }

@@ -1,4 +1,4 @@
-common_libcommon_a_SOURCES += %D%/store.h %D%/store_impl.h %D%/index_db.c %D%/index_put.c %D%/index_read.c \
+common_libcommon_a_SOURCES += %D%/store.h %D%/store_impl.h %D%/db.c %D%/db_impl.h %D%/index_db.c %D%/index_put.c %D%/index_read.c \
 	%D%/index_search.c
 check_PROGRAMS += %D%/store_test
 %C%_store_test_SOURCES = %D%/store_test.c
