@@ -257,6 +257,14 @@ static int set_up(struct gen *g, struct cli *c, struct err *e)
 
 	if (o->prompt && o->template)
 		return cli_usage(e, "-p and -T both make the prompt: give one");
+	if (cli_exclude(c, "raw", "chat-template-file", e) ||
+	    cli_exclude(c, "score",
+			"max-tokens temp top-k top-p min-p repeat-penalty presence-penalty "
+			"frequency-penalty seed stop samples logprobs top-logprobs extract stream",
+			e) ||
+	    (!o->continuation &&
+	     cli_exclude(c, "score", "system template param chat-template-file truncate", e)))
+		return -1;
 	if ((o->window || o->continuation) && !o->score)
 		return cli_usage(e, "--window and --continuation belong to --score");
 	if (o->window && o->continuation)

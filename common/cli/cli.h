@@ -36,7 +36,7 @@ enum cli_kind {
 	CLI_K_I64,    /* the same for int64_t */
 	CLI_K_F64,    /* double in [min, max] */
 	CLI_K_ENUM,   /* int: one of the words in `arg` ("a|b|c"), as its place in that list */
-	CLI_K_SET,    /* int at offset = set_to: several flags share one place (--text, --records, --lines) */
+	CLI_K_SET,    /* int at offset = set_to: several flags share one place, one at most is given (--text, --records) */
 };
 
 struct cli_list {
@@ -135,6 +135,8 @@ struct cli {
 int cli_start(struct cli *c, const struct cli_prog *prog, void *opts, int argc, char **argv);
 /* Was the option given on the command line? (name without dashes) */
 bool cli_given(const struct cli *c, const char *name);
+/* Usage: -1 with both names when `one` and any of the `others` ("temp stop") were given. */
+int cli_exclude(const struct cli *c, const char *one, const char *others, struct err *e);
 /*
  * Close: progress cleared, one line a distinct error code with its count, e's message, checked close of stdout.
  * The exit status is the design's: e's code, else 1 when records carry errors, else 0.

@@ -201,6 +201,21 @@ static int set_number(const struct cli_opt *o, char *place, struct str s, struct
 	}
 }
 
+/* Several CLI_SET options share one place: two of them that want different things are no choice. */
+static int set_choice(struct cli *c, size_t row, int *place, struct err *e)
+{
+	const struct cli_rows *rows = &c->state->rows;
+	const struct cli_opt *o = rows->v[row];
+
+	for (size_t i = 0; i < rows->own; i++)
+		if (rows->given[i] && rows->v[i]->kind == CLI_K_SET &&
+		    rows->v[i]->offset == o->offset && rows->v[i]->set_to != o->set_to)
+			return err_set(e, ERR_USAGE, "--%s and --%s exclude each other",
+				       rows->v[i]->name, o->name);
+	*place = o->set_to;
+	return 0;
+}
+
 static int set_value(struct cli *c, size_t row, bool negated, const char *arg, int argc,
 		     struct err *e)
 {
@@ -220,8 +235,7 @@ static int set_value(struct cli *c, size_t row, bool negated, const char *arg, i
 			memcpy(place, &(bool){ !negated }, sizeof(bool));
 		return 0;
 	case CLI_K_SET:
-		memcpy(place, &o->set_to, sizeof o->set_to);
-		return 0;
+		return set_choice(c, row, (int *)(void *)place, e);
 	case CLI_K_STR:
 		memcpy(place, &arg, sizeof arg);
 		return 0;
@@ -423,7 +437,9 @@ int cli_parse(struct cli *c, int argc, char **argv, struct err *e)
 			return c->status ? -1 : bad_option(c, got, argv, e);
 		if (set_value(c, row, negated, optarg, argc, e)) {
 			e->code = e->code == ERR_NOMEM ? e->code : ERR_USAGE;
-			return err_wrap(e, "option '--%s'", s->rows.v[row]->name);
+			return s->rows.v[row]->kind == CLI_K_SET ?
+				       -1 :
+				       err_wrap(e, "option '--%s'", s->rows.v[row]->name);
 		}
 		s->rows.given[row] = true;
 	}
@@ -448,4 +464,19 @@ bool cli_given(const struct cli *c, const char *name)
 		if (rows->v[i]->name && !strcmp(rows->v[i]->name, name))
 			return rows->given[i];
 	return false;
+}
+
+int cli_exclude(const struct cli *c, const char *one, const char *others, struct err *e)
+{
+	const struct cli_rows *rows = &c->state->rows;
+
+	for (size_t n; cli_given(c, one) && *others; others += n + strspn(others + n, " ")) {
+		n = strcspn(others, " ");
+		for (size_t i = 0; i < rows->n; i++)
+			if (rows->given[i] && strlen(rows->v[i]->name) == n &&
+			    !strncmp(rows->v[i]->name, others, n))
+				return err_set(e, ERR_USAGE, "--%s and --%.*s exclude each other",
+					       one, (int)n, others);
+	}
+	return 0;
 }

@@ -47,6 +47,7 @@ refused "missing operand: DB" cli_verbs add
 refused "one operand too many: 'b'" cli_verbs search a b
 refused "option '-k' is not for 'search', but for: add" cli_verbs search x -k d
 refused "option '--kind' is not for 'ledger add', but for: search" cli_verbs ledger add --kind a
+refused "--text and --records exclude each other" cli_demo --text --cache --records
 refused "--raw and --mode exclude each other" cli_demo --x-usage
 
 status 0 'options before and after a verb' cli_verbs -n 3 add -k d x --text y

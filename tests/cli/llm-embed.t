@@ -67,6 +67,8 @@ is "$(printf '' | $t; echo $?)" 0 "no input"
 
 # -- usage and files
 status 2 "too many dimensions" $t --dimensions 49 /dev/null
+status 2 "--query or --document" $t --query --document /dev/null
+has "$scratch/err" '^llm-embed: --query and --document exclude each other$' "both are named"
 status 2 "bad pooling" $t --pooling sum /dev/null
 status 2 "a bad --truncate" $t --truncate lots /dev/null
 status 5 "a decoder that does not pool" $t -m "$LLMU_MODEL_GENERATE" /dev/null

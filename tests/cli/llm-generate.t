@@ -145,6 +145,10 @@ ok $? "--window"
 
 # -- usage, files, signals
 status 2 "-p and -T exclude each other" $g -p x -T y
+status 2 "no limit with --score" $g --score -n 4 /dev/null
+has "$scratch/err" '^llm-generate: --score and --max-tokens exclude each other$' "both are named"
+status 2 "no template with --raw" $g --raw --chat-template-file x.jinja -p x
+has "$scratch/err" '^llm-generate: --raw and --chat-template-file exclude each other$' "both are named"
 status 2 "a bad --truncate" $g -p x --truncate lots
 status 2 "a bad --param" $g -p x --param novalue
 status 5 "no such model" $g -m /nowhere.gguf -p x
