@@ -24,18 +24,21 @@ struct gen {
 	struct tok_enc *enc;
 	struct llm_prompter prompter;
 	struct llm_prompt prompt; /* scratch */
+	struct llm_setup setup;
 	struct llm_params params; /* of flags and file */
-	struct str *stops;
-	struct buf vars_text, tmpl_text; /* of --param; of the templates' files */
-	int32_t truncate; /* most tokens of a prompt; 0: the context less the answer; -1: no
-			     --truncate */
+	struct arena a;           /* of params */
+	struct buf vars_text, tmpl_text, flags; /* of --param; of the templates' files; of sampling */
+	struct llm_backend *backend;
 	struct record_io *io;
 	struct tally *tally;
 	bool streaming;
 };
 
-/* The prompt of a record, in g->prompt. */
-int gen_prompt(struct gen *g, struct record *r, const struct llm_params *p, struct err *e);
+/* The question that a record asks. */
+int gen_ask(struct llm_ask *q, struct gen *g, struct record *r, struct err *e);
+/* The prompt of a record, in g->prompt. p begins as g->params and gets the record's own; NULL: those do not count. */
+int gen_prompt(struct llm_ask *q, struct gen *g, struct record *r, struct llm_params *p,
+	       struct err *e);
 /* Set `truncated` when the prompt was cut. */
 int gen_set_truncated(struct record *r, int32_t from, int32_t to, struct err *e);
 /* All records of g->io. */

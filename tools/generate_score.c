@@ -77,11 +77,12 @@ static int cut_windows(struct score *s, struct item *it, int32_t n, struct err *
 static int continuation(struct score *s, struct item *it, struct err *e)
 {
 	struct json_val v = json_path(record_json(it->r), str_of(s->g->o->continuation));
+	struct llm_ask q;
 	struct str text;
 
 	if (v.type == JSON_NONE)
 		return err_set(e, ERR_MISSING_FIELD, "no `%s` to score", s->g->o->continuation);
-	if (json_str(&text, v, record_arena(it->r), e) || gen_prompt(s->g, it->r, &s->g->params, e))
+	if (json_str(&text, v, record_arena(it->r), e) || gen_prompt(&q, s->g, it->r, NULL, e))
 		return -1;
 	for (size_t i = 0; i < s->g->prompt.ids.n; i++)
 		if (tok_ids_push(&s->ids, s->g->prompt.ids.v[i], e))

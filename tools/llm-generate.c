@@ -170,57 +170,62 @@ static int read_truncate(struct gen *g, struct err *e)
 	const char *t = g->o->truncate;
 	uint64_t n;
 
-	g->truncate = t ? 0 : -1;
+	g->setup.truncate = t ? 0 : -1;
 	if (!t || !strcmp(t, "ctx"))
 		return 0;
 	if (num_u64(&n, str_of(t), 1, INT32_MAX, NULL))
 		return cli_usage(e, "--truncate %s: want a number of tokens or ctx", t);
-	g->truncate = (int32_t)n;
+	g->setup.truncate = (int32_t)n;
 	return 0;
 }
 
-/* Flags over the file's own sampling over the defaults. */
-static void read_params(struct gen *g, const struct cli *c)
+static void put_flag(struct json_w *w, const struct cli *c, const char *flag, const char *name,
+		     double v)
+{
+	if (!cli_given(c, flag))
+		return;
+	json_w_key(w, name);
+	json_w_f64(w, v);
+}
+
+/* The flags that were given, by OpenAI's names. */
+static int read_flags(struct gen *g, const struct cli *c, struct err *e)
 {
 	const struct opts *o = g->o;
-	struct llm_params *p = &g->params;
-	struct sample_params *s = &p->sample;
+	struct json_w w = json_w(&g->flags);
 
-	llm_params_init(p, llm_gguf(g->l));
-	if (cli_given(c, "max-tokens"))
-		p->max_tokens = (int32_t)o->max_tokens;
-	if (cli_given(c, "temp"))
-		s->temperature = (float)o->temp;
-	if (cli_given(c, "top-k"))
-		s->top_k = (int32_t)o->top_k;
-	if (cli_given(c, "top-p"))
-		s->top_p = (float)o->top_p;
-	if (cli_given(c, "min-p"))
-		s->min_p = (float)o->min_p;
-	if (cli_given(c, "repeat-penalty"))
-		s->repeat_penalty = (float)o->repeat_penalty;
-	s->presence_penalty = (float)o->presence;
-	s->frequency_penalty = (float)o->frequency;
-	s->seed = (uint64_t)o->seed;
-	p->n = o->samples ? o->samples : 1;
-	if (o->logprobs || cli_given(c, "top-logprobs"))
-		p->n_top = (int)o->top_logprobs;
-}
-
-static int read_stops(struct gen *g, struct err *e)
-{
-	const struct cli_list *l = &g->o->stops;
-
-	g->stops = ckd_alloc(l->n, sizeof *g->stops);
-	if (l->n && !g->stops)
-		return err_nomem(e);
-	for (size_t i = 0; i < l->n; i++) {
-		g->stops[i] = str_of(l->v[i]);
-		if (!g->stops[i].n)
-			return cli_usage(e, "--stop: an empty text");
+	json_w_begin(&w, '{');
+	put_flag(&w, c, "max-tokens", "max_tokens", (double)o->max_tokens);
+	put_flag(&w, c, "temp", "temperature", o->temp);
+	put_flag(&w, c, "top-k", "top_k", (double)o->top_k);
+	put_flag(&w, c, "top-p", "top_p", o->top_p);
+	put_flag(&w, c, "min-p", "min_p", o->min_p);
+	put_flag(&w, c, "repeat-penalty", "repeat_penalty", o->repeat_penalty);
+	put_flag(&w, c, "presence-penalty", "presence_penalty", o->presence);
+	put_flag(&w, c, "frequency-penalty", "frequency_penalty", o->frequency);
+	put_flag(&w, c, "samples", "n", o->samples);
+	if (cli_given(c, "seed")) {
+		json_w_key(&w, "seed");
+		json_w_i64(&w, o->seed);
 	}
-	g->params.stops = (struct llm_stops){ g->stops, l->n };
-	return 0;
+	if (o->logprobs || cli_given(c, "top-logprobs")) {
+		json_w_key(&w, "logprobs");
+		json_w_bool(&w, true);
+		put_flag(&w, c, "top-logprobs", "top_logprobs", o->top_logprobs);
+	}
+	for (size_t i = 0; i < o->stops.n; i++) {
+		if (!o->stops.v[i][0])
+			return cli_usage(e, "--stop: an empty text");
+		if (!i) {
+			json_w_key(&w, "stop");
+			json_w_begin(&w, '[');
+		}
+		json_w_strz(&w, o->stops.v[i]);
+	}
+	if (o->stops.n)
+		json_w_end(&w, ']');
+	json_w_end(&w, '}');
+	return buf_check(&g->flags, e) || json_parse(&g->setup.params, buf_str(&g->flags), e);
 }
 
 static int open_model(struct gen *g, struct cli *c, struct err *e)
@@ -289,8 +294,14 @@ static int set_up(struct gen *g, struct cli *c, struct err *e)
 		if (!g->prompter.chat)
 			cli_info(c, "%s has no chat template: prompts are raw", llm_name(g->l));
 	}
-	read_params(g, c);
-	return read_stops(g, e) || tok_enc_new(&g->enc, g->prompter.tok, e);
+	g->setup.prompter = &g->prompter;
+	g->setup.jobs = o->io.jobs;
+	if (read_flags(g, c, e) ||
+	    llm_base_params(&g->params, llm_gguf(g->l), g->setup.params, &g->a, e))
+		return -1;
+	if (o->score || o->dry_run)
+		return tok_enc_new(&g->enc, g->prompter.tok, e);
+	return llm_local_new(&g->backend, g->l, &g->setup, e);
 }
 
 /* All that decides what comes out, for --resume. */
@@ -383,13 +394,15 @@ static int run(struct gen *g, struct cli *c, struct err *e)
 
 static void release(struct gen *g)
 {
+	llm_backend_free(g->backend);
 	llm_prompt_release(&g->prompt);
 	tok_enc_free(g->enc);
 	tok_tmpl_close(g->fill);
 	tok_tmpl_close(g->chat);
 	buf_release(&g->vars_text);
 	buf_release(&g->tmpl_text);
-	free(g->stops);
+	buf_release(&g->flags);
+	arena_release(&g->a);
 	llm_close(g->l);
 }
 
@@ -404,6 +417,8 @@ int main(int argc, char **argv)
 	o.io.jobs = 16;
 	buf_init(&g.vars_text, 1 << 20);
 	buf_init(&g.tmpl_text, 1 << 22);
+	buf_init(&g.flags, 1 << 22);
+	arena_init(&g.a, 1 << 22);
 	if (cli_start(&c, &prog, &o, argc, argv))
 		return cli_finish(&c, NULL);
 	if (!o.prompt && cli_need_input(&c))

@@ -179,6 +179,9 @@ struct llm_prompt {
 int llm_prompt_make(struct llm_prompt *out, const struct llm_prompter *p, struct tok_enc *x, struct json_val record,
 		    struct json_val messages, struct str text, int32_t limit, struct arena *a, struct err *e);
 void llm_prompt_release(struct llm_prompt *p);
+/* The same without a model: the turns as JSON and, unless text is NULL, the text of a completion. Both in `a`. */
+int llm_prompt_text(struct str *messages, struct str *text, const struct llm_prompter *p, struct json_val record,
+		    struct json_val turns, struct str s, struct arena *a, struct err *e);
 /* A document's ids with what the model puts around it; limit > 0: its text is cut at a token until they fit. */
 int llm_document(struct tok_ids *ids, int32_t *n_whole, struct tok_enc *x, struct str text, int32_t limit, struct err *e);
 
@@ -208,6 +211,11 @@ struct llm_call {
 	struct str prompt;      /* what prompt_hash is of, or empty */
 	uint64_t t_queued, t_start, t_first, t_done;
 	uint64_t ns_prompt, ns_predicted; /* its share of the machine's time, 0 not known */
+	/* of services and caches */
+	struct str usage;       /* a JSON object in place of the counts, "null" where the service gave none; or empty */
+	struct str provider, request_id; /* or empty */
+	unsigned attempts;      /* requests sent; 0: no member */
+	struct str cache;       /* a JSON object, or empty */
 };
 int llm_call_put(struct buf *out, const struct llm_call *c, struct err *e);
 
@@ -250,5 +258,8 @@ int llm_measure(struct llm_speed *io, struct llm *l, const struct llm_roof *roof
 typedef void llm_finding(void *arg, bool good, const char *what, const char *text);
 /* Processor, folders, default models, tokenizer, speed (about three seconds); returns how many findings are bad. */
 size_t llm_doctor(llm_finding *say, void *arg, unsigned threads);
+
+#include "llm/ask.h"
+#include "llm/run.h"
 
 #endif

@@ -3,7 +3,7 @@
 #include "llm/llm.h"
 #include <math.h>
 
-enum { MAX_STOPS = 16, MAX_TOP = 20 };
+enum { MAX_STOPS = 64, MAX_TOP = 20 };
 
 void llm_params_init(struct llm_params *p, const struct gguf *g)
 {
@@ -199,9 +199,21 @@ static void put_ms(struct json_w *w, const char *key, uint64_t from, uint64_t to
 	json_w_f64(w, to > from ? round((double)(to - from) / 1e3) / 1e3 : 0);
 }
 
+static void put_str(struct json_w *w, const char *key, struct str s)
+{
+	if (!s.n)
+		return;
+	json_w_key(w, key);
+	json_w_str(w, s);
+}
+
 static void put_usage(struct json_w *w, const struct llm_call *c)
 {
 	json_w_key(w, "usage");
+	if (c->usage.n) {
+		json_w_raw(w, c->usage);
+		return;
+	}
 	json_w_begin(w, '{');
 	json_w_key(w, "prompt_tokens");
 	json_w_u64(w, c->prompt_tokens);
@@ -233,7 +245,8 @@ int llm_call_put(struct buf *out, const struct llm_call *c, struct err *e)
 	json_w_key(&w, "model");
 	json_w_strz(&w, c->model);
 	json_w_key(&w, "model_digest");
-	json_w_strz(&w, c->digest[0] ? c->digest : NULL);
+	json_w_strz(&w, c->digest && c->digest[0] ? c->digest : NULL);
+	put_str(&w, "provider", c->provider);
 	put_usage(&w, c);
 	json_w_key(&w, "params");
 	json_w_raw(&w, c->params);
@@ -258,6 +271,13 @@ int llm_call_put(struct buf *out, const struct llm_call *c, struct err *e)
 	}
 	json_w_end(&w, '}');
 	put_i64(&w, "created", time_unix_s());
+	put_str(&w, "request_id", c->request_id);
+	if (c->attempts)
+		put_i64(&w, "attempts", c->attempts);
+	if (c->cache.n) {
+		json_w_key(&w, "cache");
+		json_w_raw(&w, c->cache);
+	}
 	json_w_end(&w, '}');
 	return buf_check(out, e);
 }

@@ -137,6 +137,30 @@ static int fill(struct str *text, struct llm_prompt *out, const struct llm_promp
 		       : 0;
 }
 
+int llm_prompt_text(struct str *messages, struct str *text, const struct llm_prompter *p,
+		    struct json_val record, struct json_val turns, struct str s, struct arena *a,
+		    struct err *e)
+{
+	bool has_text = turns.type == JSON_NONE || p->fill || p->append.n;
+	struct llm_prompt scratch = { 0 };
+
+	if (turns.type != JSON_NONE && !p->fill)
+		s = STR("");
+	if (p->fill) {
+		if (fill(&s, &scratch, p, record, a, e))
+			return -1;
+		turns = (struct json_val){ .type = JSON_NONE };
+	}
+	if ((has_text && join(&s, s, p->append, a, e)) ||
+	    put_messages(messages, p, turns, has_text ? &s : NULL, a, e))
+		return -1;
+	if (!text)
+		return 0;
+	if (turns.type != JSON_NONE)
+		return err_set(e, ERR_UNSUPPORTED, "messages have no raw form: leave --raw out");
+	return join(text, p->system, s, a, e);
+}
+
 static int encode(struct llm_prompt *out, struct tok_enc *x, struct err *e)
 {
 	out->ids.n = 0;

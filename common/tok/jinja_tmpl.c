@@ -24,6 +24,11 @@ static int copy_source(struct tok_tmpl *t, struct str s, struct err *e)
 	return 0;
 }
 
+struct str tok_tmpl_source(const struct tok_tmpl *t)
+{
+	return t->source;
+}
+
 int tok_tmpl_open(struct tok_tmpl **out, struct str source, const char *name, struct err *e)
 {
 	size_t bad = utf8_valid(source);

@@ -124,6 +124,7 @@ int tok_truncate(struct tok_chunk *out, size_t *n_all, struct tok_enc *x, struct
 struct tok_tmpl;
 int tok_tmpl_open(struct tok_tmpl **out, struct str source, const char *name, struct err *e); /* ERR_USAGE: line, cause */
 void tok_tmpl_close(struct tok_tmpl *t);
+struct str tok_tmpl_source(const struct tok_tmpl *t); /* what it was made of */
 
 struct tok_part {
 	struct str text;
