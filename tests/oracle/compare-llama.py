@@ -3,10 +3,11 @@
 
     compare-llama.py MODEL [--bin DIR] [--src DIR] [--build DIR] [--prompts N] [--steps N] [--text FILE]
 
-Needs a build of llama.cpp (--src its tree, --bin its build/bin). Activations in 8 bits make rounding noise that any change of
-the order of a sum redraws, so llama.cpp is run twice, with its cache in F16 and in F32: our ids must agree up to a step where
-its two best log probabilities differ by less than 0.1, or than where it parted from itself. Perplexities (context 512)
-within 0.5 %.
+Needs a build of llama.cpp (--src its tree, --bin its build/bin). Our ids must be llama.cpp's up to the first step where its two best
+log probabilities differ by less than 0.1. llama.cpp rounds activations to 8 bits, and any change in the order of a sum redraws
+that rounding: it is run twice, with its cache in F16 and in F32, and where we part from it, it
+must part from itself about as often.
+Perplexities (context 512) within 0.5 %.
 """
 import argparse
 import os
@@ -54,9 +55,11 @@ def ids_of(a, text):
 
 
 def parting(want, got):
-    """Ids that agree, and llama.cpp's gap at the first that does not (0: none)."""
+    """Steps up to llama.cpp's first near tie, or to the first id that differs; its gap there (0: none differs)."""
     for i, (x, y) in enumerate(zip(want.split(), got.split())):
         tok, gap = x.split(":")
+        if float(gap) < 0.1:
+            return i, 0.0
         if tok != y.split(":")[0]:
             return i, float(gap)
     return len(want.split()), 0.0
@@ -83,13 +86,13 @@ def main():
         os.environ["KV_F32"] = "1"
         again = run([theirs, a.model, "greedy", str(a.steps)], lines).splitlines()
     got = run([ours, a.model, "greedy", str(a.steps)], lines).splitlines()
-    noise = max([0.1] + [parting(w, g)[1] for w, g in zip(want, again)])
+    allowed = sum(parting(w, g)[1] > 0 for w, g in zip(want, again))
     bad = 0
     for prompt, w, g in zip(PROMPTS, want, got):
         same, gap = parting(w, g)
-        bad += gap > noise
-        print(f"{same:3d} ids agree" + (f" (gap {gap})" if same < a.steps else "") + f": {prompt}")
-    print(f"{bad} prompts differ where llama.cpp was sure (gap over {noise})")
+        bad += gap > 0
+        print(f"{same:3d} steps" + (f", then another id (gap {gap})" if gap else "") + f": {prompt}")
+    print(f"{bad} prompts part where llama.cpp was sure; with the other cache it parts from itself in {allowed}")
     ids = ids_of(a, open(a.text, encoding="utf-8").read())
     mine = run([ours, "-B", a.bos, a.model, "perplexity", "512"], ids)
     print("ours:", mine.strip(), flush=True)
@@ -97,7 +100,7 @@ def main():
     theirs = re.search(r"PPL = ([0-9.]+)", out).group(1)
     print("llama.cpp:", theirs)
     ratio = float(mine.split()[1]) / float(theirs)
-    sys.exit(int(bad > 0 or abs(ratio - 1) > 0.005))
+    sys.exit(int(bad > 2 * allowed or abs(ratio - 1) > 0.005))
 
 
 if __name__ == "__main__":
