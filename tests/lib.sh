@@ -4,7 +4,8 @@
 tap_n=0
 tap_failed=0
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/llmu.XXXXXX") || exit 1
-trap 'rm -rf "$scratch"' EXIT
+servers=
+trap 'kill $servers 2>/dev/null; rm -rf "$scratch"' EXIT
 # where scripts/fetch-models put the real models, for the slow tests
 models=${XDG_DATA_HOME:-$HOME/.local/share}/llm-utils/models
 export XDG_CACHE_HOME="$scratch/cache" XDG_CONFIG_HOME="$scratch/config" XDG_DATA_HOME="$scratch/data"
@@ -50,6 +51,25 @@ status() {
 has() {
 	grep -Eq -e "$2" "$1"
 	ok $? "$3"
+}
+
+# serve NAME OPTION…: starts the server of planned faults (tests/net/fault-server.c); its port is then in $port, its number
+# in $server, its log in $scratch/NAME.log.
+serve() {
+	name=$1
+	shift
+	fault_server=${top_builddir:-.}/tests/net/fault-server
+	[ -x "$fault_server" ] || skip_all "tests/net/fault-server is not built"
+	rm -f "$scratch/$name.port"
+	"$fault_server" --log "$scratch/$name.log" "$@" >"$scratch/$name.port" &
+	server=$!
+	servers="$servers $server"
+	port=
+	while [ -z "$port" ] && kill -0 "$server" 2>/dev/null; do
+		sleep 0.02
+		port=$(cat "$scratch/$name.port" 2>/dev/null)
+	done
+	[ -n "$port" ] || ok 1 "the server $name starts"
 }
 
 skip_all() {

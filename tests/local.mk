@@ -2,6 +2,7 @@ EXTRA_DIST += %D%/tap.h %D%/lib.sh %D%/fuzz/replay.c
 AM_CPPFLAGS += -I$(top_srcdir)/tests
 include tests/cli/local.mk
 include tests/fixtures/local.mk
+include tests/net/local.mk
 include tests/oracle/local.mk
 include tests/fuzz/local.mk
 

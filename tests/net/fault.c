@@ -1,377 +1,421 @@
-/* fault: see fault.h. A thread accepts, one thread a connection answers. */
+/* fault: see fault.h. One thread holds all connections; epoll tells of changes alone, so that it is asked once a connection. */
 #include "config.h"
-#include "fault.h"
-#include "json/json.h"
+#include "fault_impl.h"
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
-#include <poll.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "base/banned.h"
 
-#define LINES_MAX 64
-#define CONNS_MAX 256
-#define REQUEST_MAX ((size_t)4 << 20)
+#define EVENTS 256
+#define TICK_MS 20
 
+struct conn {
+	int fd;
+	enum { READING, WRITING, SLEEPING } state;
+	uint64_t wake; /* ns */
+	size_t at, next_pause, index, number;
+	void *tls;
+	struct buf in;
+	size_t used; /* bytes of `in` that are answered */
+	struct fault_answer a;
+};
 struct fault {
-	struct json_val script[LINES_MAX];
-	size_t n_script;
-	char *text;
-	int listener;
-	unsigned port, max_requests, n_requests, n_conns;
-	uint64_t end;
+	struct fault_opts o;
+	struct fault_plan plan;
+	struct fault_tls *tls;
+	int listener, poll;
+	unsigned port;
+	uint64_t end, first, n_requests, n_conns_seen, next_wake;
 	bool stop;
 	FILE *log;
-	struct buf last;
-	pthread_t thread, conns[CONNS_MAX];
-	pthread_mutex_t lock;
-};
-struct conn {
-	struct fault *f;
-	int fd;
+	struct buf last, line;
+	struct map attempts;
+	struct conn **conns;
+	size_t n_conns, cap_conns;
+	pthread_t thread;
+	pthread_mutex_t lock; /* n_requests, n_conns_seen, stop, last */
 };
 
-static bool stopped(struct fault *f)
+static bool over(struct fault *f)
 {
 	pthread_mutex_lock(&f->lock);
-	bool s = f->stop || f->n_requests >= f->max_requests || time_mono_ns() > f->end;
+	bool s = f->stop || (f->o.max_requests && f->n_requests >= f->o.max_requests) || time_mono_ns() > f->end;
 	pthread_mutex_unlock(&f->lock);
 	return s;
 }
 
-static void nap(struct fault *f, uint64_t ms)
-{
-	for (uint64_t i = 0; i < ms; i += 5) {
-		struct timespec ts = { 0, 5000000 };
+/* ---- one request ------------------------------------------------------------------------------- */
 
-		nanosleep(&ts, NULL);
-		pthread_mutex_lock(&f->lock);
-		bool over = f->stop || time_mono_ns() > f->end;
-		pthread_mutex_unlock(&f->lock);
-		if (over)
-			return;
-	}
+static struct str header(struct str head, const char *name)
+{
+	const char *at = strcasestr(head.p, name); /* the head is followed by NUL or a body: the bound is checked */
+	size_t from, to;
+
+	if (!at || at >= head.p + head.n)
+		return (struct str){ "", 0 };
+	from = (size_t)(at - head.p) + strlen(name);
+	to = str_find(head, STR("\r\n"), from);
+	return str_trim(str_sub(head, from, to));
 }
 
-static bool put(int fd, const char *p, size_t n)
+/* A whole request in c->in? Its parts are borrowed from there. */
+static bool whole(struct fault_request *r, const struct conn *c)
 {
-	while (n) {
-		ssize_t w = send(fd, p, n, MSG_NOSIGNAL);
+	struct str all = str_sub(buf_str(&c->in), c->used, c->in.n);
+	size_t head = str_find(all, STR("\r\n\r\n"), 0), sp, len;
+	uint64_t n = 0;
 
-		if (w <= 0)
-			return false;
-		p += w;
-		n -= (size_t)w;
-	}
+	if (head == all.n)
+		return false;
+	r->head = str_sub(all, 0, head + 4);
+	num_u64(&n, header(r->head, "\r\ncontent-length:"), 0, FAULT_REQUEST_MAX, NULL);
+	len = head + 4 + (size_t)n;
+	if (all.n < len)
+		return false;
+	r->all = str_sub(all, 0, len);
+	r->body = str_sub(all, head + 4, len);
+	sp = str_find(r->head, STR(" "), 0) + 1;
+	r->path = str_sub(r->head, sp, str_find(r->head, STR(" "), sp));
 	return true;
 }
 
-static int64_t num(struct json_val o, const char *name, int64_t other)
+static void log_request(struct fault *f, const struct conn *c, const struct fault_request *r, size_t rule)
 {
-	int64_t v;
+	struct json_w w = json_w(&f->line);
+	struct json_val rq = { 0 };
+	struct arena a;
 
-	return json_i64(&v, json_get(o, name), NULL) ? other : v;
-}
-
-static struct str text(struct json_val o, const char *name, struct arena *a)
-{
-	struct str s = { "", 0 };
-
-	json_str(&s, json_get(o, name), a, NULL);
-	return s;
-}
-
-/* Reads one request: head and body. False at the connection's end. */
-static bool read_request(struct conn *c, struct buf *b, size_t *head)
-{
-	buf_reset(b);
-	for (;;) {
-		struct str all = buf_str(b);
-		size_t end = str_find(all, STR("\r\n\r\n"), 0), len = 0;
-		struct pollfd p = { .fd = c->fd, .events = POLLIN };
-		char *at;
-		ssize_t got;
-
-		if (end < all.n) {
-			const char *cl = strcasestr(all.p, "\r\ncontent-length:");
-
-			len = cl ? (size_t)strtoul(cl + 17, NULL, 10) : 0;
-			*head = end + 4;
-			if (all.n >= *head + len)
-				return true;
-		}
-		if (poll(&p, 1, 20) == 0) {
-			if (stopped(c->f))
-				return false;
-			continue;
-		}
-		at = buf_grow(b, 65536);
-		got = at ? recv(c->fd, at, 65535, 0) : -1;
-		if (got <= 0)
-			return false;
-		buf_commit(b, (size_t)got);
-		b->p[b->n] = 0;
-	}
-}
-
-/* The body of an answer that depends on the request. */
-static int made_body(struct buf *out, struct json_val plan, struct str request, struct arena *a)
-{
-	struct json_val rq = { 0 }, v, input;
-	struct json_iter it;
-	struct json_w w = json_w(out);
-	size_t i = 0;
-
-	json_parse(&rq, request, NULL);
+	arena_init(&a, FAULT_REQUEST_MAX);
+	json_parse(&rq, r->body, NULL);
+	buf_reset(&f->line);
 	json_w_begin(&w, '{');
-	json_w_key(&w, "model");
-	json_w_str(&w, text(rq, "model", a));
-	if (json_get(plan, "chat").type == JSON_STRING) {
-		json_w_key(&w, "choices");
-		json_w_raw(&w, STR("[{\"index\":0,\"finish_reason\":\"stop\",\"message\":{\"role\":\"assistant\",\"content\":"));
-		w.comma = false;
-		json_w_raw(&w, json_get(plan, "chat").raw);
-		buf_addz(out, "}}]");
-		json_w_key(&w, "usage");
-		json_w_raw(&w, STR("{\"prompt_tokens\":7,\"completion_tokens\":3,\"total_tokens\":10}"));
-		json_w_end(&w, '}');
-		return 200;
-	}
-	json_w_key(&w, "data");
-	json_w_begin(&w, '[');
-	input = json_get(rq, "input");
-	it = json_iter(input);
-	while (json_next(&v, &it)) {
-		if (str_find(v.raw, STR("BAD"), 0) < v.raw.n) {
-			buf_reset(out);
-			buf_addz(out, "{\"error\":{\"code\":\"context_length_exceeded\",\"message\":\"too long\"}}");
-			return 400;
-		}
-		json_w_begin(&w, '{');
-		json_w_key(&w, "index");
-		json_w_u64(&w, i++);
-		json_w_key(&w, "embedding");
-		json_w_f32_array(&w, (float[]){ (float)v.raw.n, 1.0f }, 2);
-		json_w_end(&w, '}');
-	}
-	json_w_end(&w, ']');
-	json_w_key(&w, "usage");
-	json_w_raw(&w, STR("{\"prompt_tokens\":5,\"total_tokens\":5}"));
+#define NUM(name, v) json_w_key(&w, name), json_w_u64(&w, (uint64_t)(v))
+#define TXT(name, v) json_w_key(&w, name), json_w_str(&w, v)
+	NUM("n", r->n);
+	NUM("ms", r->ms);
+	NUM("attempt", r->attempt);
+	NUM("conn", c->number);
+	TXT("path", r->path);
+	NUM("rule", rule);
+	NUM("status", c->a.status);
+	TXT("authorization", r->key);
+	TXT("idempotency", r->idempotency);
+	TXT("text", fault_text(rq, &a));
+	TXT("head", r->head);
+	TXT("body", r->body);
+#undef NUM
+#undef TXT
 	json_w_end(&w, '}');
-	return 200;
+	fwrite(f->line.p, 1, f->line.n, f->log);
+	fputc('\n', f->log);
+	fflush(f->log);
+	arena_release(&a);
 }
 
-static bool stream(struct conn *c, struct json_val plan, struct arena *a)
+static void note(struct fault *f, struct fault_request *r)
 {
-	struct json_iter it = json_iter(json_get(plan, "chunks"));
-	struct json_val v;
+	uint64_t now = time_mono_ns() / 1000000, *times;
+	char name[16];
 
-	while (json_next(&v, &it)) {
-		struct str s = { "", 0 };
+	pthread_mutex_lock(&f->lock);
+	r->n = f->n_requests++;
+	buf_reset(&f->last);
+	buf_adds(&f->last, r->all);
+	pthread_mutex_unlock(&f->lock);
+	if (!r->n)
+		f->first = now;
+	r->ms = now - f->first;
+	r->attempt = 1;
+	if (!f->log && !f->plan.n) /* nobody asks */
+		return;
+	r->key = header(r->head, "\r\nauthorization:");
+	r->idempotency = header(r->head, "\r\nidempotency-key:");
+	r->hash = hash64(r->body.p, r->body.n, f->o.seed);
+	snprintf(name, sizeof name, "%015llx",
+		 (unsigned long long)(r->idempotency.n ? hash64(r->idempotency.p, r->idempotency.n, 1) : r->hash) >> 4);
+	if (map_put(&times, NULL, &f->attempts, (struct str){ name, 15 }, NULL) == 0)
+		r->attempt = ++*times;
+}
 
-		json_str(&s, v, a, NULL);
-		if (!put(c->fd, s.p, s.n))
+static void begin_answer(struct fault *f, struct conn *c, struct fault_request *r)
+{
+	static const struct fault_line good = { .status = 200, .delay_ms = -1, .stall_ms = -1, .gap_ms = -1, .drip = -1,
+						.cut = -1, .huge = -1, .retry_in = -1 };
+	size_t rule;
+
+	note(f, r);
+	rule = fault_plan_pick(&f->plan, r, f->o.seed);
+	fault_answer_make(&c->a, rule < f->plan.n ? &f->plan.line[rule] : &good, r);
+	if (f->log)
+		log_request(f, c, r, rule < f->plan.n ? rule + 1 : 0);
+	c->used += r->all.n;
+	if (c->used == c->in.n) {
+		buf_reset(&c->in);
+		c->used = 0;
+	}
+	c->at = c->next_pause = 0;
+	c->state = WRITING;
+}
+
+/* ---- connections ------------------------------------------------------------------------------- */
+
+static ssize_t take(struct conn *c, char *p, size_t n)
+{
+	return c->tls ? fault_tls_read(c->tls, p, n) : recv(c->fd, p, n, 0);
+}
+
+static ssize_t give(struct conn *c, const char *p, size_t n)
+{
+	return c->tls ? fault_tls_write(c->tls, p, n) : send(c->fd, p, n, MSG_NOSIGNAL);
+}
+
+static void conn_end(struct fault *f, struct conn *c, bool reset)
+{
+	if (c->tls)
+		fault_tls_end(c->tls, !reset);
+	if (reset)
+		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+	close(c->fd);
+	f->conns[c->index] = f->conns[--f->n_conns];
+	f->conns[c->index]->index = c->index;
+	buf_release(&c->in);
+	fault_answer_release(&c->a);
+	free(c);
+}
+
+/* Reads until there is a request. False: nothing more for now, or at all. */
+static bool do_read(struct fault *f, struct conn *c, bool *gone)
+{
+	struct fault_request r = { 0 };
+
+	while (!whole(&r, c)) {
+		char *p = buf_grow(&c->in, 16384);
+		ssize_t got = p ? take(c, p, 16384) : 0;
+
+		if (got <= 0) {
+			*gone = got == 0 || (errno != EAGAIN && errno != EINTR);
 			return false;
-		nap(c->f, (uint64_t)num(plan, "gap_ms", 0));
-	}
-	return false; /* the end of the connection is the end of the stream */
-}
-
-static void put_headers(struct buf *h, struct json_val plan, int status, size_t length, bool counted, struct arena *a)
-{
-	struct json_iter it = json_iter(json_get(plan, "headers"));
-	struct str type = text(plan, "type", a), s;
-	struct json_val v;
-
-	buf_addf(h, "HTTP/1.1 %d Planned\r\n", status);
-	buf_addz(h, "Content-Type: ");
-	buf_adds(h, type.n ? type : STR("application/json"));
-	buf_addz(h, "\r\n");
-	while (json_next(&v, &it))
-		if (!json_str(&s, v, a, NULL)) {
-			buf_adds(h, s);
-			buf_addz(h, "\r\n");
 		}
-	if (num(plan, "huge", 0)) {
-		for (int64_t i = 0; i < num(plan, "huge", 0); i += 1000)
-			buf_addf(h, "X-Huge-%lld: %0900d\r\n", (long long)i, 0);
+		buf_commit(&c->in, (size_t)got);
+		c->in.p[c->in.n] = 0;
 	}
-	if (counted)
-		buf_addf(h, "Content-Length: %zu\r\n", length);
-	else
-		buf_addz(h, "Connection: close\r\n");
-	buf_addz(h, "\r\n");
+	begin_answer(f, c, &r);
+	return true;
 }
 
-/* One answer; false when the connection is to end. */
-static bool answer(struct conn *c, struct json_val plan, struct str request, struct arena *a)
+/* Writes up to the next pause or the end. False: wait. */
+static bool do_write(struct fault *f, struct conn *c, bool *gone)
 {
-	bool endless = json_get(plan, "endless").type == JSON_TRUE, chunks = json_get(plan, "chunks").type == JSON_ARRAY;
-	int status = (int)num(plan, "status", 200);
-	struct buf b, h;
-	struct str body;
-	bool go_on = true;
+	struct fault_answer *a = &c->a;
 
-	nap(c->f, (uint64_t)num(plan, "delay_ms", 0));
-	if (json_get(plan, "reset").type == JSON_TRUE) {
-		struct linger l = { 1, 0 };
+	for (;;) {
+		bool pausing = c->next_pause < a->n_pauses;
+		size_t to = pausing ? a->pause[c->next_pause].at : a->out.n;
+		const char *p = a->out.p + c->at;
+		ssize_t put;
 
-		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
-		return false;
+		if (c->at == to && pausing) {
+			c->wake = time_mono_ns() + a->pause[c->next_pause++].ms * 1000000;
+			f->next_wake = c->wake < f->next_wake ? c->wake : f->next_wake;
+			c->state = SLEEPING;
+			return false;
+		}
+		if (c->at == to && !a->endless.p) {
+			*gone = a->close;
+			c->state = READING;
+			return !a->close;
+		}
+		if (c->at == to) {
+			p = a->endless.p;
+			to += a->endless.n;
+		}
+		put = give(c, p, to - c->at);
+		if (put <= 0) {
+			*gone = errno != EAGAIN && errno != EINTR;
+			return false;
+		}
+		if (c->at < a->out.n)
+			c->at += (size_t)put;
 	}
-	buf_init(&b, REQUEST_MAX);
-	buf_init(&h, REQUEST_MAX);
-	body = text(plan, "body", a);
-	if (json_get(plan, "chat").type == JSON_STRING || json_get(plan, "embed").type == JSON_TRUE) {
-		status = made_body(&b, plan, request, a);
-		body = buf_str(&b);
-	}
-	put_headers(&h, plan, status, body.n, !endless && !chunks, a);
-	go_on = put(c->fd, h.p, h.n);
-	nap(c->f, (uint64_t)num(plan, "stall_ms", 0));
-	if (go_on && endless) {
-		char junk[65536];
+}
 
-		memset(junk, ' ', sizeof junk);
-		while (!stopped(c->f) && put(c->fd, junk, sizeof junk))
-			;
-		go_on = false;
-	} else if (go_on && chunks) {
-		go_on = stream(c, plan, a);
-	} else if (go_on && num(plan, "cut", -1) >= 0) {
-		put(c->fd, body.p, (size_t)num(plan, "cut", 0));
-		go_on = false;
-	} else if (go_on) {
-		go_on = put(c->fd, body.p, body.n);
+/* As far as it goes. */
+static void conn_run(struct fault *f, struct conn *c)
+{
+	bool gone = false;
+
+	while (c->state == READING ? do_read(f, c, &gone) : c->state == WRITING && do_write(f, c, &gone))
+		;
+	if (gone)
+		conn_end(f, c, c->a.reset);
+}
+
+static void conn_new(struct fault *f, int fd)
+{
+	struct conn *c = calloc(1, sizeof *c);
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c };
+
+	if (f->n_conns == f->cap_conns) {
+		size_t cap = f->cap_conns ? 2 * f->cap_conns : 64;
+		struct conn **p = realloc(f->conns, cap * sizeof(struct conn *));
+
+		if (p) {
+			f->conns = p;
+			f->cap_conns = cap;
+		}
 	}
-	buf_release(&b);
-	buf_release(&h);
-	return go_on;
+	if (!c || f->n_conns == f->cap_conns || (f->tls && !(c->tls = fault_tls_accept(f->tls, fd)))) {
+		close(fd);
+		free(c);
+		return;
+	}
+	c->fd = fd;
+	c->index = f->n_conns;
+	f->conns[f->n_conns++] = c;
+	buf_init(&c->in, FAULT_REQUEST_MAX);
+	fault_answer_init(&c->a);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	pthread_mutex_lock(&f->lock);
+	c->number = f->n_conns_seen++;
+	pthread_mutex_unlock(&f->lock);
+	epoll_ctl(f->poll, EPOLL_CTL_ADD, fd, &ev);
+}
+
+static void wake(struct fault *f)
+{
+	uint64_t now = time_mono_ns();
+
+	if (now < f->next_wake)
+		return;
+	f->next_wake = UINT64_MAX;
+	for (size_t i = f->n_conns; i-- > 0;) { /* conn_end() moves the last one, which has been seen */
+		struct conn *c = f->conns[i];
+
+		if (c->state != SLEEPING)
+			continue;
+		if (c->wake <= now) {
+			c->state = WRITING;
+			conn_run(f, c);
+		} else if (c->wake < f->next_wake) {
+			f->next_wake = c->wake;
+		}
+	}
 }
 
 static void *serve(void *arg)
 {
-	struct conn *c = arg;
-	struct fault *f = c->f;
-	struct arena a;
-	struct buf b;
-	size_t head = 0;
-	bool go_on = true;
-
-	arena_init(&a, REQUEST_MAX);
-	buf_init(&b, REQUEST_MAX);
-	while (go_on && read_request(c, &b, &head)) {
-		pthread_mutex_lock(&f->lock);
-		struct json_val plan = f->script[f->n_requests < f->n_script ? f->n_requests : f->n_script - 1];
-
-		f->n_requests++;
-		buf_reset(&f->last);
-		buf_adds(&f->last, buf_str(&b));
-		if (f->log) {
-			struct buf line;
-			struct json_w w = json_w(&line);
-
-			buf_init(&line, REQUEST_MAX);
-			json_w_str(&w, buf_str(&b));
-			fprintf(f->log, "%.*s\n", (int)line.n, line.p);
-			fflush(f->log);
-			buf_release(&line);
-		}
-		pthread_mutex_unlock(&f->lock);
-		go_on = answer(c, plan, str_sub(buf_str(&b), head, b.n), &a);
-		arena_reset(&a);
-	}
-	close(c->fd);
-	buf_release(&b);
-	arena_release(&a);
-	free(c);
-	return NULL;
-}
-
-static void *listen_on(void *arg)
-{
 	struct fault *f = arg;
+	struct epoll_event ev[EVENTS];
 
-	while (!stopped(f) && f->n_conns < CONNS_MAX) {
-		struct pollfd p = { .fd = f->listener, .events = POLLIN };
-		struct conn *c;
-		int fd;
+	while (!over(f)) {
+		uint64_t now = time_mono_ns();
+		int ms = f->next_wake < now + TICK_MS * 1000000 ? (int)((f->next_wake - now) / 1000000) + 1 : TICK_MS, n;
 
-		if (poll(&p, 1, 20) <= 0)
-			continue;
-		fd = accept(f->listener, NULL, NULL);
-		c = fd < 0 ? NULL : malloc(sizeof *c);
-		if (!c)
-			continue;
-		*c = (struct conn){ f, fd };
-		if (pthread_create(&f->conns[f->n_conns], NULL, serve, c)) {
-			close(fd);
-			free(c);
-			continue;
+		n = epoll_wait(f->poll, ev, EVENTS, f->next_wake <= now ? 0 : ms);
+		for (int i = 0; i < n; i++) {
+			struct conn *c = ev[i].data.ptr;
+			int fd;
+
+			if (!c) {
+				while ((fd = accept4(f->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+					conn_new(f, fd);
+			} else if (c->state == SLEEPING && ev[i].events & (EPOLLHUP | EPOLLRDHUP)) {
+				conn_end(f, c, false); /* the client has given up */
+			} else {
+				conn_run(f, c);
+			}
 		}
-		f->n_conns++;
+		wake(f);
 	}
-	close(f->listener);
-	for (unsigned i = 0; i < f->n_conns; i++)
-		pthread_join(f->conns[i], NULL);
+	while (f->n_conns)
+		conn_end(f, f->conns[f->n_conns - 1], false);
 	return NULL;
 }
 
-static int read_script(struct fault *f, const char *script)
+/* ---- life -------------------------------------------------------------------------------------- */
+
+static int listen_on(struct fault *f)
 {
-	char *p = f->text = strdup(script), *end;
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons((uint16_t)f->o.port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof sa;
 
-	while (p && *p && f->n_script < LINES_MAX) {
-		end = strchrnul(p, '\n');
-		if (end > p) {
-			struct err e = { 0 };
-
-			if (json_parse(&f->script[f->n_script], (struct str){ p, (size_t)(end - p) }, &e)) {
-				fprintf(stderr, "fault: %s\n", e.text);
-				return -1;
-			}
-			f->n_script++;
-		}
-		p = *end ? end + 1 : end;
-	}
-	return f->n_script ? 0 : -1;
+	f->poll = epoll_create1(EPOLL_CLOEXEC);
+	f->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (f->listener < 0)
+		return -1;
+	setsockopt(f->listener, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+	if (bind(f->listener, (struct sockaddr *)&sa, sizeof sa) || listen(f->listener, 4096) ||
+	    getsockname(f->listener, (struct sockaddr *)&sa, &len) ||
+	    epoll_ctl(f->poll, EPOLL_CTL_ADD, f->listener, &(struct epoll_event){ .events = EPOLLIN }))
+		return -1;
+	f->port = ntohs(sa.sin_port);
+	return 0;
 }
 
-struct fault *fault_start(const char *script, unsigned max_requests, unsigned seconds, const char *log)
+static void fault_free(struct fault *f)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	if (f->listener >= 0)
+		close(f->listener);
+	if (f->poll >= 0)
+		close(f->poll);
+	if (f->log)
+		fclose(f->log);
+	fault_tls_free(f->tls);
+	fault_plan_release(&f->plan);
+	buf_release(&f->last);
+	buf_release(&f->line);
+	map_release(&f->attempts);
+	pthread_mutex_destroy(&f->lock);
+	free(f->conns);
+	free(f);
+}
+
+struct fault *fault_start_opts(const struct fault_opts *o)
+{
 	struct fault *f = calloc(1, sizeof *f);
-	socklen_t len = sizeof sa;
+	struct err e = { 0 };
+	struct rlimit lim;
 
 	if (!f)
 		return NULL;
-	f->listener = -1;
-	f->max_requests = max_requests;
-	f->end = time_mono_ns() + (uint64_t)seconds * 1000000000u;
-	buf_init(&f->last, REQUEST_MAX);
+	f->o = *o;
+	f->listener = f->poll = -1;
+	f->end = time_mono_ns() + (uint64_t)o->seconds * 1000000000u;
+	f->next_wake = UINT64_MAX;
+	buf_init(&f->last, FAULT_REQUEST_MAX);
+	buf_init(&f->line, 4 * FAULT_REQUEST_MAX);
+	map_init(&f->attempts, true);
 	pthread_mutex_init(&f->lock, NULL);
-	if (log && !(f->log = fopen(log, "we")))
-		goto fail;
-	if (read_script(f, script))
-		goto fail;
-	f->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (f->listener < 0 || bind(f->listener, (struct sockaddr *)&sa, sizeof sa) || listen(f->listener, 64) ||
-	    getsockname(f->listener, (struct sockaddr *)&sa, &len))
-		goto fail;
-	f->port = ntohs(sa.sin_port);
-	if (pthread_create(&f->thread, NULL, listen_on, f))
-		goto fail;
-	return f;
-fail:
-	if (f->listener >= 0)
-		close(f->listener);
-	if (f->log)
-		fclose(f->log);
-	free(f->text);
-	free(f);
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
+		lim.rlim_cur = lim.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &lim);
+	}
+	if (fault_plan_read(&f->plan, o->plan, &e))
+		fprintf(stderr, "fault: %s\n", e.text);
+	else if (o->log && !(f->log = fopen(o->log, "we")))
+		fprintf(stderr, "fault: %s: %s\n", o->log, strerror(errno));
+	else if (o->tls && !(f->tls = fault_tls_new(o)))
+		fprintf(stderr, "fault: no TLS\n");
+	else if (listen_on(f) || (errno = pthread_create(&f->thread, NULL, serve, f)))
+		fprintf(stderr, "fault: %s\n", strerror(errno));
+	else
+		return f;
+	fault_free(f);
 	return NULL;
+}
+
+struct fault *fault_start(const char *plan, unsigned max_requests, unsigned seconds, const char *log)
+{
+	return fault_start_opts(&(struct fault_opts){ .plan = plan, .max_requests = max_requests, .seconds = seconds, .log = log });
 }
 
 unsigned fault_port(const struct fault *f)
@@ -382,7 +426,15 @@ unsigned fault_port(const struct fault *f)
 unsigned fault_requests(struct fault *f)
 {
 	pthread_mutex_lock(&f->lock);
-	unsigned n = f->n_requests;
+	unsigned n = (unsigned)f->n_requests;
+	pthread_mutex_unlock(&f->lock);
+	return n;
+}
+
+unsigned fault_conns(struct fault *f)
+{
+	pthread_mutex_lock(&f->lock);
+	unsigned n = (unsigned)f->n_conns_seen;
 	pthread_mutex_unlock(&f->lock);
 	return n;
 }
@@ -396,7 +448,13 @@ void fault_last(struct fault *f, char *out, size_t cap)
 
 int fault_over(struct fault *f)
 {
-	return stopped(f);
+	return over(f);
+}
+
+void fault_wait(struct fault *f)
+{
+	while (!over(f))
+		nanosleep(&(struct timespec){ 0, TICK_MS * 1000000 }, NULL);
 }
 
 void fault_stop(struct fault *f)
@@ -407,10 +465,5 @@ void fault_stop(struct fault *f)
 	f->stop = true;
 	pthread_mutex_unlock(&f->lock);
 	pthread_join(f->thread, NULL);
-	if (f->log)
-		fclose(f->log);
-	buf_release(&f->last);
-	pthread_mutex_destroy(&f->lock);
-	free(f->text);
-	free(f);
+	fault_free(f);
 }
