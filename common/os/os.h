@@ -128,6 +128,10 @@ void os_pool_team(struct os_pool *p, os_pool_team_fn *fn, void *arg);
 void os_pool_barrier(struct os_pool *p, unsigned worker);
 bool os_pool_claim(size_t *out, struct os_pool *p, unsigned worker, size_t n);
 
+/* When a process began, in the kernel's own unit: with its number a name that is not used twice. 0: there is none, or the
+ * system does not say (then 0 of one's own, too). */
+uint64_t os_process_start(pid_t pid);
+
 /* Memory that may be used: the smaller of RAM available and the cgroup's limit, bytes. */
 uint64_t os_memory_available(void);
 /* Peak resident set of this process, bytes. */

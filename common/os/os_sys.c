@@ -196,6 +196,31 @@ unsigned os_cpus(void)
 	return n ? (unsigned)n : 1;
 }
 
+uint64_t os_process_start(pid_t pid)
+{
+	char path[64];
+	uint64_t start = 0;
+	struct buf b;
+	struct str s;
+	size_t at;
+
+	buf_init(&b, 1 << 16);
+	snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+	s = slurp(&b, path);
+	/* proc(5): "pid (name) state …", start time is field 22; the name may hold anything */
+	for (at = s.n; at && s.p[at - 1] != ')'; at--)
+		;
+	s = str_trim(str_sub(s, at, s.n));
+	if (at && s.n && s.p[0] != 'Z' && s.p[0] != 'X') {
+		for (int field = 3; field < 22; field++)
+			s = str_sub(s, str_find(s, STR(" "), 0) + (str_find(s, STR(" "), 0) < s.n), s.n);
+		if (num_u64(&start, str_sub(s, 0, str_find(s, STR(" "), 0)), 0, UINT64_MAX, NULL))
+			start = 0;
+	}
+	buf_release(&b);
+	return start;
+}
+
 uint64_t os_memory_available(void)
 {
 	uint64_t kib = 0, limit = cgroup_least("memory", memory_v2, memory_v1), n;

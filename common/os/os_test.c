@@ -425,6 +425,21 @@ static void test_signals(void)
 	   "SIGPIPE ends quietly even where the parent ignored it");
 }
 
+static void test_process(void)
+{
+	uint64_t mine = os_process_start(getpid());
+	pid_t child = fork();
+	uint64_t dead;
+
+	if (!child)
+		_exit(0);
+	while (os_process_start(child)) /* a dead one counts as gone before anybody waited for it */
+		usleep(1000);
+	waitpid(child, NULL, 0);
+	dead = os_process_start(child);
+	OK(mine && mine == os_process_start(getpid()) && !dead && !os_process_start(-1), "when a process began");
+}
+
 int main(void)
 {
 	const char *tmp = os_env("TMPDIR");
@@ -445,6 +460,7 @@ int main(void)
 	test_signals();
 	OK(os_cpus() >= 1 && os_memory_available() > 1 << 20 && os_memory_peak() > 1 << 16,
 	   "%u processors, %ju MiB free", os_cpus(), (uintmax_t)os_memory_available() >> 20);
+	test_process();
 	snprintf(cmd, sizeof cmd, "rm -rf '%s'", dir);
 	return system(cmd) ? 1 : tap_done();
 }

@@ -1,6 +1,8 @@
-common_libcommon_a_SOURCES += %D%/store.h %D%/store_impl.h %D%/db.c %D%/db_impl.h %D%/index_db.c %D%/index_put.c %D%/index_read.c \
-	%D%/index_search.c
-check_PROGRAMS += %D%/store_test
+common_libcommon_a_SOURCES += %D%/store.h %D%/store_impl.h %D%/cache.c %D%/cache_impl.h %D%/cache_keep.c %D%/db.c %D%/db_impl.h \
+	%D%/index_db.c %D%/index_put.c %D%/index_read.c %D%/index_search.c
+check_PROGRAMS += %D%/store_test %D%/cache_test
 %C%_store_test_SOURCES = %D%/store_test.c
 %C%_store_test_LDADD = $(LIBS_COMMON)
-TESTS += %D%/store_test
+%C%_cache_test_SOURCES = %D%/cache_test.c
+%C%_cache_test_LDADD = $(LIBS_COMMON)
+TESTS += %D%/store_test %D%/cache_test

@@ -1,5 +1,5 @@
 /*
- * store: everything that is kept in SQLite. Now: the vector index of llm-index, one flat file.
+ * store: everything that is kept in SQLite: the vector index of llm-index, and the cache of answers (below). Flat files.
  *
  * The file (application_id "LLMI", user_version = schema): WAL, STRICT tables. Vectors lie in segments of 256 slots: codes
  * (int8, for the scan), truth (f32, normalised once at insert, for the score) and bookkeeping apart, so that a scan touches
@@ -91,5 +91,59 @@ int store_index_stats(struct store_stats *out, struct store_index *ix, struct er
  * fn is called for each finding; *n counts them. */
 typedef int store_finding_fn(const char *what, struct str id, void *arg, struct err *e);
 int store_index_check(uint64_t *n, struct store_index *ix, store_finding_fn *fn, void *arg, struct err *e);
+
+/* ---- the cache of answers ------------------------------------------------------------------------ */
+
+/*
+ * Answers by the SHA-256 of what was asked; what key and value mean is the caller's. Another kind of file (application_id
+ * "LLMR"). What is put is visible here at once and to others within STORE_CACHE_LAG_MS: writes are gathered into few
+ * transactions. An answer that was damaged on disk is never given: ERR_OPEN. Any number of processes; a handle is one thread's.
+ */
+struct store_cache;
+#define STORE_KEY_LEN HASH_SHA256_LEN
+#define STORE_CACHE_LAG_MS 50
+struct store_cache_opts {
+	int64_t ttl_s;      /* what is older counts as not there; 0: nothing is too old */
+	uint64_t max_bytes; /* of the file: over it, what was not used for longest goes; 0: no limit */
+	int64_t (*now)(void *arg); /* Unix seconds, for tests; NULL: the machine's */
+	void *arg;
+};
+/* STORE_READ is enough for stats and check. ERR_OPEN: damaged, read-only, not a cache, not there. */
+int store_cache_open(struct store_cache **out, const char *path, enum store_mode mode, const struct store_cache_opts *o,
+		     struct err *e);
+/* Writes what is pending, gives up what is claimed; frees c in any case. */
+int store_cache_close(struct store_cache *c, struct err *e);
+/* The answer, in out (reset first), or *found false. */
+int store_cache_get(struct buf *out, bool *found, struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct err *e);
+/* `model`: what purge and stats know it by. An answer that is there and not too old stays. Ends a claim. */
+int store_cache_put(struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct str model, struct str value,
+		    struct err *e);
+/* Now and then while waiting or working: writes what has been pending for long, keeps claims alive. */
+int store_cache_tick(struct store_cache *c, struct err *e);
+
+/*
+ * Single flight between processes: who is to find an answer that is not there. STORE_THERE: get it; STORE_MINE: this handle
+ * is, until put, release or close; STORE_TAKEN: another one is at work, ask again later. A claim of a process that died, or
+ * that was silent for two minutes, is void. All n in one transaction.
+ */
+enum store_claim { STORE_THERE, STORE_MINE, STORE_TAKEN };
+int store_cache_claim(enum store_claim *out, struct store_cache *c, const uint8_t (*keys)[STORE_KEY_LEN], size_t n,
+		      struct err *e);
+/* It could not be answered: another may try. */
+int store_cache_release(struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct err *e);
+
+/* What goes: of this model (p NULL: of all), made at or before this time. *n counts. The file shrinks. */
+int store_cache_purge(uint64_t *n, struct store_cache *c, struct str model, int64_t made_until, struct err *e);
+struct store_cache_stats {
+	uint64_t entries, value_bytes, file_bytes;
+	int64_t oldest, newest; /* Unix seconds; 0 where there is none */
+};
+int store_cache_stats(struct store_cache_stats *out, struct store_cache *c, struct err *e);
+typedef int store_cache_model_fn(struct str model, uint64_t entries, uint64_t bytes, void *arg, struct err *e);
+/* By name. */
+int store_cache_models(struct store_cache *c, store_cache_model_fn *fn, void *arg, struct err *e);
+/* SQLite's own check, then every answer and every key. *n counts what fn (may be NULL) is told. */
+typedef int store_cache_finding_fn(const char *what, void *arg, struct err *e);
+int store_cache_check(uint64_t *n, struct store_cache *c, store_cache_finding_fn *fn, void *arg, struct err *e);
 
 #endif
