@@ -9,7 +9,7 @@
 struct opts {
 	struct record_opts io;
 	const char *model, *prompt, *system, *template, *chat_file, *truncate, *kv_type,
-		*continuation;
+		*continuation, *prompt_cache;
 	struct cli_list vars, stops;
 	int64_t max_tokens, top_k, seed;
 	double temp, top_p, min_p, repeat_penalty, presence, frequency;

@@ -72,6 +72,8 @@ static const struct cli_opt options[] = {
 	CLI_U32('c', "ctx-size", "N", struct opts, ctx, 8, INT32_MAX,
 		"most tokens of prompt and answer [as trained]"),
 	CLI_STR(0, "kv-type", "f16|q8_0|f32", struct opts, kv_type, "type of the KV cache [f16]"),
+	CLI_STR(0, "prompt-cache", "DIR", struct opts, prompt_cache,
+		"keep in DIR what prompts begin with, from run to run"),
 	CLI_FLAG(0, "stream", struct opts, stream, "show text as it comes, at a terminal [on]"),
 	CLI_FLAG(0, "json", struct opts, io.json, "records out for text in"),
 	CLI_THREADS(struct opts, threads),
@@ -228,6 +230,14 @@ static int read_flags(struct gen *g, const struct cli *c, struct err *e)
 	return buf_check(&g->flags, e) || json_parse(&g->setup.params, buf_str(&g->flags), e);
 }
 
+static void note(void *c, bool warn, const char *text)
+{
+	if (warn)
+		cli_warn(c, "%s", text);
+	else
+		cli_info(c, "%s", text);
+}
+
 static int open_model(struct gen *g, struct cli *c, struct err *e)
 {
 	const struct opts *o = g->o;
@@ -235,6 +245,9 @@ static int open_model(struct gen *g, struct cli *c, struct err *e)
 			       .jobs = o->io.jobs,
 			       .ctx = o->ctx,
 			       .kv_type = o->kv_type,
+			       .prompt_cache = o->prompt_cache,
+			       .note = note,
+			       .note_arg = c,
 			       .tokenizer_only = o->dry_run };
 	struct buf path, how;
 	int rc;
@@ -265,7 +278,8 @@ static int set_up(struct gen *g, struct cli *c, struct err *e)
 	if (cli_exclude(c, "raw", "chat-template-file", e) ||
 	    cli_exclude(c, "score",
 			"max-tokens temp top-k top-p min-p repeat-penalty presence-penalty "
-			"frequency-penalty seed stop samples logprobs top-logprobs extract stream",
+			"frequency-penalty seed stop samples logprobs top-logprobs extract stream "
+			"prompt-cache",
 			e) ||
 	    (!o->continuation &&
 	     cli_exclude(c, "score", "system template param chat-template-file truncate", e)))

@@ -6,9 +6,11 @@
  */
 #include "config.h"
 #include "llm/gen_impl.h"
+#include "llm/prompt_cache.h"
 
 enum {
 	MIN_SHARE = KERN_KV_PAGE / 2, /* fewer tokens in common are not worth a copied page */
+	MIN_FILE = 2 * KERN_KV_PAGE,  /* nor fewer that are new a file */
 	MAX_KEPT = 64,
 };
 
@@ -56,6 +58,10 @@ struct llm_gen {
 	struct sample_scratch **scratch; /* [workers] */
 	unsigned workers;
 	size_t turn; /* the slot that decodes first: rows may be fewer than slots */
+	/* prefixes on disk */
+	struct prompt_cache *cache; /* or NULL */
+	struct tok_ids first;       /* the first prompt, … */
+	bool others;                /* … and whether there was another one */
 };
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -73,6 +79,50 @@ static size_t cache_tokens(const struct llm_gen *g)
 	if (!ckd_mul_size(&all, g->jobs, (size_t)g->ctx + KERN_KV_PAGE))
 		all = SIZE_MAX;
 	return most < all ? most : all;
+}
+
+/*
+ * What the numbers of a prefix depend on beside its tokens: the model, the type of keys, the
+ * kernels. These are named by the program's own code, so that another version begins anew.
+ * ERR_UNSUPPORTED where one of them cannot be known.
+ */
+static int cache_key(uint8_t out[HASH_SHA256_LEN], struct llm *l, struct err *e)
+{
+	const char *digest = llm_model_digest(l), *type = llm_options(l)->kv_type;
+	struct hash_sha256 h;
+	struct os_map self;
+	uint64_t code;
+	char text[256];
+
+	if (!*digest)
+		return err_set(e, ERR_UNSUPPORTED, "the model's digest cannot be computed");
+	if (os_map_open(&self, "/proc/self/exe", e))
+		return -1;
+	code = hash64(self.p, self.n, 0);
+	os_map_close(&self);
+	snprintf(text, sizeof text, "%s %s %s %016llx", digest, type ? type : "f16",
+		 kern_isa_name(kern_isa()), (unsigned long long)code);
+	hash_sha256_init(&h);
+	hash_sha256_add(&h, text, strlen(text));
+	hash_sha256_end(&h, out);
+	return 0;
+}
+
+static int open_cache(struct llm_gen *g, struct err *e)
+{
+	const struct llm_opts *o = llm_options(g->l);
+	uint8_t key[HASH_SHA256_LEN];
+	struct err why = { 0 };
+
+	if (!o->prompt_cache)
+		return 0;
+	if (cache_key(key, g->l, &why)) {
+		err_wrap(&why, "no prompt cache");
+		if (o->note)
+			o->note(o->note_arg, true, why.text);
+		return 0;
+	}
+	return prompt_cache_open(&g->cache, o->prompt_cache, key, o->note, o->note_arg, e);
 }
 
 int llm_gen_new(struct llm_gen **out, struct llm *l, struct err *e)
@@ -106,7 +156,7 @@ int llm_gen_new(struct llm_gen **out, struct llm *l, struct err *e)
 		if (sample_scratch_new(&g->scratch[i], g->n_vocab, e))
 			goto fail;
 	g->kv_tokens = cache_tokens(g);
-	if (model_kv_new(&g->kv, llm_model(l), g->kv_tokens, e))
+	if (model_kv_new(&g->kv, llm_model(l), g->kv_tokens, e) || open_cache(g, e))
 		goto fail;
 	*out = g;
 	return 0;
@@ -115,10 +165,37 @@ fail:
 	return -1;
 }
 
+/* A run of one prompt alone shared nothing: all of it may be what the next one begins with. */
+static void keep_first(struct llm_gen *g)
+{
+	int32_t n = (int32_t)g->first.n, have, of = 0;
+	size_t which;
+
+	if (!g->cache || !n || g->others || os_stop_signal())
+		return;
+	have = prompt_cache_find(&which, &of, g->cache, g->first.v, n);
+	/* what goes on from a kept prefix that is whole is a conversation; what leaves one shares
+	 * only that */
+	if (n - have < MIN_FILE || (have >= MIN_FILE && have < of))
+		return;
+	for (size_t i = 0; i < g->n_slots; i++) {
+		struct slot *s = &g->slots[i];
+
+		if (s->state == SLOT_KEPT && s->n_done >= n &&
+		    !memcmp(s->toks.v, g->first.v, g->first.n * sizeof *g->first.v)) {
+			prompt_cache_save(g->cache, g->kv, s->seq, g->first.v, n);
+			return;
+		}
+	}
+}
+
 void llm_gen_free(struct llm_gen *g)
 {
 	if (!g)
 		return;
+	keep_first(g);
+	prompt_cache_close(g->cache);
+	tok_ids_release(&g->first);
 	for (size_t i = 0; g->slots && i < g->n_slots; i++) {
 		tok_ids_release(&g->slots[i].toks);
 		gen_text_release(&g->slots[i].text);
@@ -167,6 +244,20 @@ static int32_t limit_of(const struct llm_gen *g, const struct llm_request *rq)
 	return (int32_t)(limit < (int64_t)g->ctx ? limit : (int64_t)g->ctx);
 }
 
+static int note_prompt(struct llm_gen *g, const struct llm_request *rq, struct err *e)
+{
+	size_t n = (size_t)rq->n_ids;
+
+	if (g->first.n) {
+		g->others |= n != g->first.n || memcmp(rq->ids, g->first.v, n * sizeof *rq->ids);
+		return 0;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (tok_ids_push(&g->first, rq->ids[i], e))
+			return -1;
+	return 0;
+}
+
 int llm_gen_submit(struct llm_gen *g, struct llm_request *rq, struct err *e)
 {
 	if (!llm_gen_room(g))
@@ -194,6 +285,8 @@ int llm_gen_submit(struct llm_gen *g, struct llm_request *rq, struct err *e)
 		hand_back(g, rq);
 		return 0;
 	}
+	if (g->cache && note_prompt(g, rq, e))
+		return -1;
 	g->queue[g->n_queue++] = (struct waiting){ .rq = rq };
 	return 0;
 }
@@ -317,6 +410,58 @@ static int make_seq(model_seq *out, struct llm_gen *g, struct slot *from, int32_
 	}
 }
 
+/* From disk into a kept slot, where that has clearly more of the prompt than *from. */
+static void recall(struct llm_gen *g, const struct llm_request *rq, struct slot **from,
+		   int32_t *have)
+{
+	struct err e = { 0 };
+	struct slot *s;
+	model_seq seq;
+	size_t which;
+	int32_t n;
+
+	while ((n = prompt_cache_find(&which, NULL, g->cache, rq->ids, rq->n_ids - 1)) - *have >=
+	       MIN_SHARE) {
+		if (model_seq_new(&seq, g->kv, &e))
+			return;
+		if (!prompt_cache_load(g->kv, seq, g->cache, which, n, &e))
+			break;
+		model_seq_free(g->kv, seq);
+		if (e.code == ERR_NOMEM)
+			return; /* computing it is as good */
+	}
+	if (n - *have < MIN_SHARE)
+		return;
+	s = free_slot(g);
+	if (!s) {
+		model_seq_free(g->kv, seq);
+		return;
+	}
+	s->toks.n = 0;
+	for (int32_t i = 0; i < n; i++)
+		if (tok_ids_push(&s->toks, rq->ids[i], NULL)) {
+			model_seq_free(g->kv, seq);
+			return;
+		}
+	s->state = SLOT_KEPT;
+	s->seq = seq;
+	s->n_done = n;
+	s->used = g->clock++;
+	*from = s;
+	*have = n;
+}
+
+/* Two prompts that go on differently have begun alike: others may, too. */
+static void keep_shared(struct llm_gen *g, const struct llm_request *rq, model_seq seq,
+			int32_t have)
+{
+	size_t which;
+
+	if (have < rq->n_ids - 1 &&
+	    have - prompt_cache_find(&which, NULL, g->cache, rq->ids, have) >= MIN_FILE)
+		prompt_cache_save(g->cache, g->kv, seq, rq->ids, have);
+}
+
 /* 1: it does not fit yet. */
 static int admit(struct llm_gen *g, struct llm_request *rq, struct slot *from, int32_t have,
 		 struct err *e)
@@ -353,6 +498,8 @@ static int admit(struct llm_gen *g, struct llm_request *rq, struct slot *from, i
 	s->used = g->clock++;
 	rq->t_start = time_mono_ns();
 	g->n_active++;
+	if (g->cache)
+		keep_shared(g, rq, seq, have);
 	return 0;
 }
 
@@ -371,6 +518,8 @@ static int admit_all(struct llm_gen *g, struct err *e)
 			g->queue[kept++] = *w;
 			continue;
 		}
+		if (g->cache)
+			recall(g, w->rq, &from, &have);
 		rc = admit(g, w->rq, from, have, e);
 		if (rc)
 			break;
@@ -528,7 +677,8 @@ static int accept(bool *ended, struct llm_gen *g, struct slot *s, struct err *e)
 	return 0;
 }
 
-/* Each request's part of a step's time, by its tokens: the parts of all add up to the machine's time. */
+/* Each request's part of a step's time, by its tokens: the parts of all add up to the machine's
+ * time. */
 static void share_time(struct llm_gen *g, int32_t n, uint64_t ns)
 {
 	for (size_t k = 0; k < g->n_slots; k++) {

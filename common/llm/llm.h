@@ -59,12 +59,17 @@ int llm_verify(size_t *n_bad, const struct gguf *g, struct os_pool *pool, void (
 /* ---- an open model ------------------------------------------------------------------------------ */
 
 struct llm;
+/* What the user may want to know, in one line; warn: should know. */
+typedef void llm_note_fn(void *arg, bool warn, const char *text);
 struct llm_opts {
 	unsigned threads;      /* 0: all processors */
 	unsigned jobs;         /* most sequences at once */
 	uint32_t ctx;          /* most tokens a sequence; 0: what the model was trained for */
 	const char *kv_type;   /* "f16" (NULL), "q8_0" or "f32" */
 	const char *pooling;   /* NULL: as the file says */
+	const char *prompt_cache; /* folder of what prompts begin with, from run to run, or NULL */
+	llm_note_fn *note;     /* or NULL */
+	void *note_arg;
 	bool tokenizer_only;   /* no weights: llm-tokenize */
 	bool force_tokenizer;  /* accept an unknown pre-tokenizer */
 };

@@ -3,6 +3,7 @@ common_libcommon_a_SOURCES += %D%/llm.h %D%/registry.c %D%/pack_impl.h %D%/pack.
 common_libcommon_a_SOURCES += %D%/llm.c %D%/gen_impl.h %D%/gen_text.c %D%/generate.c %D%/embed.c %D%/score.c \
 	%D%/prompt.c %D%/params.c %D%/bench.c
 common_libcommon_a_SOURCES += %D%/ask.h %D%/run.h %D%/run.c %D%/local.c %D%/local_vectors.c
+common_libcommon_a_SOURCES += %D%/prompt_cache.h %D%/prompt_cache.c
 check_PROGRAMS += %D%/registry_test
 %C%_registry_test_SOURCES = %D%/registry_test.c
 %C%_registry_test_LDADD = $(LIBS_COMMON)

@@ -311,15 +311,26 @@ void kv_grow(struct model_kv *kv, model_seq s, int32_t n)
 
 /* ---- on disk ----------------------------------------------------------------------------------- */
 
+/* What begins a saved sequence; its pages follow, each behind a checksum of its number and its bytes. */
 struct saved {
 	char magic[8];
 	uint32_t version, type, n_layer, page;
 	uint64_t page_bytes;
 	int32_t n;
-	uint32_t crc; /* of the pages */
+	uint32_t crc; /* of the fields above */
 };
 #define SAVED_MAGIC "LLMUKV\n"
-#define SAVED_VERSION 1
+#define SAVED_VERSION 2
+
+static uint32_t saved_crc(const struct saved *h)
+{
+	return hash_crc32c(0, h, offsetof(struct saved, crc));
+}
+
+static uint32_t page_crc(int32_t i, const void *p, size_t n)
+{
+	return hash_crc32c(hash_crc32c(0, &i, sizeof i), p, n);
+}
 
 /* Runs of bytes in a page that the first n positions own, others zeroed, so that nothing foreign goes to disk. */
 static void clear_rest(const struct model *m, uint8_t *page, int32_t n)
@@ -338,61 +349,85 @@ static void clear_rest(const struct model *m, uint8_t *page, int32_t n)
 	}
 }
 
-int model_seq_save(struct buf *out, const struct model_kv *kv, model_seq s, int32_t n, struct err *e)
+static int32_t pages_of(int32_t n)
+{
+	return n / PAGE + (n % PAGE != 0);
+}
+
+size_t model_seq_bytes(const struct model_kv *kv, int32_t n)
+{
+	return sizeof(struct saved) + (size_t)pages_of(n) * (sizeof(uint32_t) + kv->page_bytes);
+}
+
+int model_seq_save(model_put_fn *put, void *arg, const struct model_kv *kv, model_seq s, int32_t n, struct err *e)
 {
 	const struct seq *q = get(kv, s);
 	struct saved head = { .magic = SAVED_MAGIC, .version = SAVED_VERSION, .page = PAGE, .n = n };
-	int32_t pages = n / PAGE + (n % PAGE != 0);
-	size_t at = out->n;
+	uint8_t *last = NULL;
+	int rc;
 
 	if (!q || n < 0 || n > q->len)
 		return err_set(e, ERR_INTERNAL, "sequence %d has no %d positions to save", s, n);
+	if (n % PAGE) {
+		last = malloc(kv->page_bytes);
+		if (!last)
+			return err_nomem(e);
+		memcpy(last, kv->mem + q->pages[n / PAGE] * kv->page_bytes, kv->page_bytes);
+		clear_rest(kv->m, last, n % PAGE);
+	}
 	head.type = kv->m->kv_type;
 	head.n_layer = (uint32_t)kv->m->info.n_layer;
 	head.page_bytes = kv->page_bytes;
-	buf_add(out, &head, sizeof head);
-	for (int32_t i = 0; i < pages; i++) {
-		uint8_t *p = (uint8_t *)buf_grow(out, kv->page_bytes);
+	head.crc = saved_crc(&head);
+	rc = put(arg, &head, sizeof head, e);
+	for (int32_t i = 0; i < pages_of(n) && !rc; i++) {
+		const uint8_t *p = i == n / PAGE ? last : kv->mem + q->pages[i] * kv->page_bytes;
+		uint32_t crc = page_crc(i, p, kv->page_bytes);
 
-		if (!p)
-			break;
-		memcpy(p, kv->mem + q->pages[i] * kv->page_bytes, kv->page_bytes);
-		if (i == n / PAGE)
-			clear_rest(kv->m, p, n % PAGE);
-		head.crc = hash_crc32c(head.crc, p, kv->page_bytes);
-		buf_commit(out, kv->page_bytes);
+		rc = put(arg, &crc, sizeof crc, e) || put(arg, p, kv->page_bytes, e);
 	}
-	if (buf_check(out, e))
-		return -1;
-	memcpy(out->p + at, &head, sizeof head);
-	return 0;
+	free(last);
+	return rc ? -1 : 0;
 }
 
-int model_seq_load(struct model_kv *kv, model_seq s, struct str bytes, struct err *e)
+static int check_saved(const struct model_kv *kv, struct str bytes, int32_t n, struct err *e)
 {
-	struct seq *q = get(kv, s);
 	struct saved head;
-	uint64_t pages;
 
-	if (!q || q->len)
-		return err_set(e, ERR_INTERNAL, "sequence %d is not empty", s);
 	if (bytes.n < sizeof head)
 		return err_set(e, ERR_OPEN, "a saved cache of %zu bytes is too short", bytes.n);
 	memcpy(&head, bytes.p, sizeof head);
 	if (memcmp(head.magic, SAVED_MAGIC, sizeof head.magic) != 0 || head.version != SAVED_VERSION)
 		return err_set(e, ERR_OPEN, "no saved cache of this version");
+	if (head.crc != saved_crc(&head) || head.n < n)
+		return err_set(e, ERR_OPEN, "the saved cache is damaged");
 	if (head.page != PAGE || head.page_bytes != kv->page_bytes || head.type != kv->m->kv_type ||
 	    head.n_layer != (uint32_t)kv->m->info.n_layer)
 		return err_set(e, ERR_MODEL_MISMATCH, "the saved cache is of another model or type of keys");
-	pages = head.n < 0 ? UINT64_MAX : (uint64_t)head.n / PAGE + (head.n % PAGE != 0);
-	bytes = str_sub(bytes, sizeof head, bytes.n);
-	if (head.n < 0 || bytes.n / kv->page_bytes != pages || bytes.n % kv->page_bytes ||
-	    hash_crc32c(0, bytes.p, bytes.n) != head.crc)
-		return err_set(e, ERR_OPEN, "the saved cache is damaged");
-	if (model_seq_reserve(kv, s, head.n, e))
+	if (bytes.n != model_seq_bytes(kv, head.n))
+		return err_set(e, ERR_OPEN, "the saved cache is cut short, or longer than it says");
+	return 0;
+}
+
+int model_seq_load(struct model_kv *kv, model_seq s, struct str bytes, int32_t n, struct err *e)
+{
+	struct seq *q = get(kv, s);
+	const char *p = bytes.p + sizeof(struct saved);
+
+	if (!q || q->len || n < 0)
+		return err_set(e, ERR_INTERNAL, "sequence %d is not empty", s);
+	if (check_saved(kv, bytes, n, e) || model_seq_reserve(kv, s, n, e))
 		return -1;
-	for (uint64_t i = 0; i < pages; i++)
-		memcpy(kv->mem + q->pages[i] * kv->page_bytes, bytes.p + i * kv->page_bytes, kv->page_bytes);
-	q->len = head.n;
+	for (int32_t i = 0; i < pages_of(n); i++, p += kv->page_bytes) {
+		uint8_t *page = kv->mem + q->pages[i] * kv->page_bytes;
+		uint32_t crc;
+
+		memcpy(&crc, p, sizeof crc);
+		p += sizeof crc;
+		memcpy(page, p, kv->page_bytes);
+		if (page_crc(i, page, kv->page_bytes) != crc)
+			return err_set(e, ERR_OPEN, "the saved cache is damaged");
+	}
+	q->len = n;
 	return 0;
 }

@@ -61,9 +61,15 @@ int32_t model_seq_len(const struct model_kv *kv, model_seq s);
 void model_seq_trim(struct model_kv *kv, model_seq s, int32_t n); /* forget all positions >= n */
 /* Room for n positions in all (pages taken now); ERR_NOMEM when the cache is full. */
 int model_seq_reserve(struct model_kv *kv, model_seq s, int32_t n, struct err *e);
-/* The first n positions as bytes, for a cache on disk: the same machine's numbers come back bit for bit. */
-int model_seq_save(struct buf *out, const struct model_kv *kv, model_seq s, int32_t n, struct err *e);
-int model_seq_load(struct model_kv *kv, model_seq s, struct str bytes, struct err *e);
+/*
+ * The first n positions as bytes, for a cache on disk: the same machine's numbers come back bit for bit. Bytes go through
+ * put(); model_seq_bytes() says how many. Loading takes the first n of what was saved into a sequence that is empty; what
+ * is damaged or another model's is refused (ERR_OPEN, ERR_MODEL_MISMATCH), and the sequence is still empty.
+ */
+typedef int model_put_fn(void *arg, const void *p, size_t n, struct err *e);
+size_t model_seq_bytes(const struct model_kv *kv, int32_t n);
+int model_seq_save(model_put_fn *put, void *arg, const struct model_kv *kv, model_seq s, int32_t n, struct err *e);
+int model_seq_load(struct model_kv *kv, model_seq s, struct str bytes, int32_t n, struct err *e);
 
 /* ---- forward ----------------------------------------------------------------------------------- */
 

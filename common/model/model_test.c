@@ -208,6 +208,12 @@ static int with_trim(struct fix *f, const int32_t *ids, int32_t n, int32_t at, f
 	return rc;
 }
 
+static int put(void *arg, const void *p, size_t n, struct err *err)
+{
+	buf_add(arg, p, n);
+	return buf_check(arg, err);
+}
+
 static int with_disk(struct fix *f, const int32_t *ids, int32_t n, int32_t at, float *out)
 {
 	struct buf b;
@@ -215,15 +221,23 @@ static int with_disk(struct fix *f, const int32_t *ids, int32_t n, int32_t at, f
 	int rc;
 
 	buf_init(&b, (size_t)1 << 24);
-	rc = feed(f, s, ids, n, n, out) || model_seq_save(&b, f->kv, s, at, &e) || model_seq_load(f->kv, t, buf_str(&b), &e) ||
+	rc = feed(f, s, ids, n, n, out) || model_seq_save(put, &b, f->kv, s, n - 1, &e) ||
+	     model_seq_load(f->kv, t, buf_str(&b), at, &e) ||
 	     feed(f, t, ids + at, n - at, n, out);
 	if (!rc) {
 		struct err ignored;
 		model_seq u = sequence(f);
 
-		b.p[b.n / 2] ^= 1;
-		OK(model_seq_load(f->kv, u, buf_str(&b), &ignored) && ignored.code == ERR_OPEN, "a damaged copy is refused");
-		OK(model_seq_load(f->kv, u, str_sub(buf_str(&b), 0, 20), &ignored), "a short copy is refused");
+		OK(b.n == model_seq_bytes(f->kv, n - 1), "%zu bytes are saved", b.n);
+		for (size_t i = 0; i < b.n; i += b.n / 7 + 1) {
+			b.p[i] ^= 1;
+			OK(model_seq_load(f->kv, u, buf_str(&b), at, &ignored) && ignored.code == ERR_OPEN,
+			   "damage at byte %zu is seen", i);
+			b.p[i] ^= 1;
+		}
+		OK(model_seq_load(f->kv, u, str_sub(buf_str(&b), 0, 20), at, &ignored), "a short copy is refused");
+		OK(model_seq_load(f->kv, u, str_sub(buf_str(&b), 0, b.n - 1), at, &ignored), "one byte short, too");
+		OK(model_seq_load(f->kv, u, buf_str(&b), n, &ignored), "more positions than there are");
 		model_seq_free(f->kv, u);
 	}
 	model_seq_free(f->kv, s);

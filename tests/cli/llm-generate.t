@@ -65,6 +65,63 @@ ok $? "the order of records does not matter"
 $g -s 'A system prompt that all of them share, long enough to be taken over.' -n 3 "$scratch/in" >"$scratch/c"
 is "$(grep -c '"cached_tokens":0}' "$scratch/c")" 1 "the system prompt is computed once"
 
+# -- prefixes kept on disk
+sys='One paragraph of house rules that stands in front of every question, long enough for a file of its own, day after day.'
+pc="$scratch/kept"
+# cached N: all but N records of $scratch/c took their prefix over
+cached() { is "$(grep -c '"cached_tokens":0}' "$scratch/c")" "$1" "$2"; }
+# plain WHAT: $scratch/c has the bytes of a run without a cache
+plain() { steady <"$scratch/c" | cmp -s - "$scratch/plain"; ok $? "$1"; }
+$g $hot -s "$sys" "$scratch/in" | steady >"$scratch/plain"
+$g $hot -s "$sys" --prompt-cache "$pc" -j2 "$scratch/in" >"$scratch/c"
+cached 1 "the first run computes the prefix once" && plain "and answers as without a cache"
+is "$(ls "$pc" | grep -cE '^[0-9a-f]{16}-[0-9a-f]{16}.kv$') $(ls -ld "$pc" | cut -c1-10)" "1 drwx------" "one file"
+$g $hot -s "$sys" --prompt-cache "$pc" -j3 "$scratch/in" >"$scratch/c"
+cached 0 "the next run has it" && plain "the same bytes"
+$g $hot -s "$sys" --prompt-cache "$pc" --kv-type f32 "$scratch/in" >"$scratch/c"
+cached 1 "keys of another type are another prefix"
+is "$(ls "$pc" | wc -l | tr -d ' ')" 2 "with its own file"
+rm -f "$pc"/*
+for k in 1 2 3; do
+	$g $hot -s "$sys" -v --prompt-cache "$pc" --json -p "Question $k?" </dev/null 2>"$scratch/err" >"$scratch/c"
+	cached $((k == 1)) "one prompt a run, the same system turn: run $k"
+done
+is "$(ls "$pc" | wc -l | tr -d ' ')" 1 "and one file"
+has "$scratch/err" "prompt cache: [0-9]+ tokens from $pc/" "-v says where it comes from"
+for damage in byte tail head empty foreign; do
+	for f in "$pc"/*; do
+		n=$(wc -c <"$f")
+		case $damage in
+		byte) printf 'llmu' | dd of="$f" bs=1 seek=900 conv=notrunc 2>/dev/null ;;
+		tail) head -c $((n - 1000)) "$f" >"$scratch/cut" && cat "$scratch/cut" >"$f" ;;
+		head) printf 'x' | dd of="$f" bs=1 seek=70 conv=notrunc 2>/dev/null ;;
+		empty) : >"$f" ;;
+		foreign) cat "$fixtures/tiny-bert.gguf" >"$f" ;;
+		esac
+	done
+	$g $hot -s "$sys" -v --prompt-cache "$pc" -j1 "$scratch/in" 2>"$scratch/err" >"$scratch/c"
+	plain "a file with a damaged $damage: the same bytes"
+	has "$scratch/err" 'is left aside: (it|the saved cache) is' "it is named"
+	$g $hot -s "$sys" -v --prompt-cache "$pc" -j1 "$scratch/in" 2>"$scratch/err" >"$scratch/c"
+	cached 0 "and made good"
+done
+rm -rf "$pc"
+for k in 1 2 3; do
+	$g $hot -s "$sys" --prompt-cache "$pc" "$scratch/in" 2>"$scratch/err.$k" >"$scratch/c.$k" &
+done
+wait
+cat "$scratch/err.1" "$scratch/err.2" "$scratch/err.3" >"$scratch/err"
+is "$(for k in 1 2 3; do steady <"$scratch/c.$k" | cmp - "$scratch/plain"; done; cat "$scratch/err")" "" "three at once"
+$g $hot -s "$sys" --prompt-cache "$pc" "$scratch/in" >"$scratch/c"
+cached 0 "leave a good file"
+$g $hot -s "$sys" --prompt-cache /proc "$scratch/in" >"$scratch/c" 2>"$scratch/err"
+plain "a folder that cannot be written"
+is "$(grep -c 'nothing is added to the prompt cache: cannot write /proc/' "$scratch/err")" 1 "is said once"
+$g $hot -s "$sys" --prompt-cache "$scratch/in" "$scratch/in" >"$scratch/c" 2>"$scratch/err"
+plain "no folder at all"
+has "$scratch/err" "no prompt cache: .*$scratch/in: Not a directory" "is said"
+status 2 "no answers, no cache of prompts" $g --score --prompt-cache "$pc" /dev/null
+
 # -- resume
 $g $hot --resume "$scratch/out" "$scratch/in"
 steady <"$scratch/out" >"$scratch/whole"

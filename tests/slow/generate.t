@@ -20,7 +20,7 @@ awk 'BEGIN {
 		s = q[i % 5 + 1]
 		for (j = 0; j < i; j++) s = s " And say why, in other words, number " j "."
 		if (i % 2)
-			printf "{\"id\":\"r%d\",\"messages\":[{\"role\":\"system\",\"content\":\"You are a terse and helpful assistant who answers every question in a single plain sentence, without lists and without any introduction.\"},{\"role\":\"user\",\"content\":\"%s\"}]}\n", i, s
+			printf "{\"id\":\"r%d\",\"messages\":[{\"role\":\"system\",\"content\":\"You are a terse and helpful assistant who answers every question in a single plain sentence, without lists and without any introduction. What you do not know you do not guess: you say so, and you name who might know. Numbers are given in words up to ten and in digits from there on, units are metric, years are written with four digits and names of places as the people who live there write them.\"},{\"role\":\"user\",\"content\":\"%s\"}]}\n", i, s
 		else
 			printf "{\"id\":\"r%d\",\"prompt\":\"%s\",\"params\":{\"seed\":%d}}\n", i, s, i
 	}
@@ -40,6 +40,12 @@ llm-generate -m "$model" -n 16 shuffled.ndjson -o other.ndjson
 same other.ndjson | sort >a
 sort want | cmp -s - a
 ok $? 'and in another order'
+for run in first second; do
+	llm-generate -m "$model" -n 16 --prompt-cache kept in.ndjson -o other.ndjson
+	same other.ndjson | cmp -s - want
+	ok $? "the same bytes in the $run run with --prompt-cache"
+done
+is "$(grep -c '"cached_tokens":0}' other.ndjson)" 0 'which computes no beginning again'
 llm-generate -m "$model" -n 16 -j 3 --resume run.ndjson in.ndjson & pid=$!
 sleep 2
 kill -9 $pid 2>/dev/null
