@@ -6,3 +6,4 @@ dist_man_MANS += %D%/llm-index.1
 dist_man_MANS += %D%/llm-model.1
 dist_man_MANS += %D%/llm-generate.1
 dist_man_MANS += %D%/llm-embed.1
+dist_man_MANS += %D%/llm-services.7

@@ -8,18 +8,21 @@
 
 struct opts {
 	struct record_opts io;
+	struct llm_service_opts service;
 	const char *model, *prompt, *system, *template, *chat_file, *truncate, *kv_type,
 		*continuation, *prompt_cache;
 	struct cli_list vars, stops;
 	int64_t max_tokens, top_k, seed;
 	double temp, top_p, min_p, repeat_penalty, presence, frequency;
 	uint32_t samples, top_logprobs, window, ctx, threads;
-	bool raw, logprobs, score, dry_run, extract, stream;
+	bool raw, logprobs, score, dry_run, extract, stream, deltas;
 };
 
 struct gen {
 	const struct opts *o;
-	struct llm *l;
+	struct llm *l;               /* a model of this machine, or */
+	struct llm_service *service; /* one elsewhere */
+	unsigned jobs;
 	struct tok_tmpl *fill, *chat; /* of -p or -T; of --chat-template-file */
 	struct tok_enc *enc;
 	struct llm_prompter prompter;

@@ -5,6 +5,7 @@
 struct run {
 	struct gen *g;
 	struct buf b;
+	struct err fault; /* of a callback */
 };
 
 static bool is_batch(struct record *r)
@@ -71,11 +72,65 @@ int gen_set_truncated(struct record *r, int32_t from, int32_t to, struct err *e)
 	return from > to ? record_set_raw(r, "truncated", (struct str){ t, (size_t)n }, e) : 0;
 }
 
+/* The request that a service would get. */
+static int put_preview(struct gen *g, struct record *r, const struct price_book *book,
+		       struct err *e)
+{
+	struct llm_ask q = { 0 };
+	struct buf request, cost;
+	uint64_t tokens;
+	int rc;
+
+	buf_init(&request, 4 * BUF_MAX_LINE);
+	buf_init(&cost, 1 << 16);
+	rc = gen_ask(&q, g, r, e) ||
+	     llm_remote_preview(&request, &cost, &tokens, g->backend, &q, book, e);
+	if (!rc && record_is_text(r)) {
+		buf_addf(&request,
+			 "\n{\"n_tokens\":%llu,\"max_cost\":", (unsigned long long)tokens);
+		buf_adds(&request, buf_str(&cost));
+		buf_addc(&request, '}');
+		rc = buf_check(&request, e) || record_put_text(r, buf_str(&request), e);
+	} else if (!rc) {
+		rc = record_set_raw(r, "request", buf_str(&request), e) ||
+		     record_set_u64(r, "n_tokens", tokens, e) ||
+		     record_set_raw(r, "max_cost", buf_str(&cost), e);
+	}
+	buf_release(&request);
+	buf_release(&cost);
+	return rc ? -1 : 0;
+}
+
+static int preview(struct gen *g, struct err *e)
+{
+	struct price_book *book = NULL;
+	struct record *r;
+	int rc;
+
+	if (price_book_default(&book, NULL)) { /* then there is no price */
+		price_book_free(book);
+		book = NULL;
+	}
+	while (!(rc = record_next(&r, g->io, true, e)) && r) {
+		struct err fault;
+
+		if (put_preview(g, r, book, &fault))
+			record_fail(r, &fault, 0);
+		rc = record_done(g->io, r, e);
+		if (rc)
+			break;
+	}
+	price_book_free(book);
+	return rc;
+}
+
 int gen_dry_run(struct gen *g, struct err *e)
 {
 	struct err fault;
 	struct record *r;
 
+	if (g->service)
+		return preview(g, e);
 	while (!record_next(&r, g->io, true, e) && r) {
 		struct llm_params p = g->params;
 		struct llm_ask q;
@@ -237,9 +292,12 @@ static int set_batch(struct run *x, struct llm_ask *q, struct record *r, struct 
 	json_w_key(&w, "status_code");
 	json_w_u64(&w, 200);
 	json_w_key(&w, "request_id");
-	json_w_strz(&w, name);
+	json_w_str(&w, q->call.request_id.n ? q->call.request_id : str_of(name));
 	json_w_key(&w, "body");
-	put_batch_body(&w, x, q, name);
+	if (q->reply.n)
+		json_w_raw(&w, q->reply);
+	else
+		put_batch_body(&w, x, q, name);
 	json_w_end(&w, '}');
 	json_w_key(&w, "error");
 	json_w_null(&w);
@@ -259,11 +317,40 @@ static void show(struct llm_ask *q, uint32_t sample, struct str s)
 	fflush(stdout);
 }
 
+/* For programs: a record of each piece, before the whole one. */
+static void show_delta(struct llm_ask *q, uint32_t sample, struct str s)
+{
+	struct record *r = q->user;
+	struct run *x = q->extra;
+	struct json_w w = json_w(&x->b);
+
+	buf_reset(&x->b);
+	json_w_begin(&w, '{');
+	json_w_key(&w, "id");
+	json_w_raw(&w, record_id_raw(r));
+	if (sample) {
+		json_w_key(&w, "sample");
+		json_w_u64(&w, sample);
+	}
+	json_w_key(&w, "delta");
+	json_w_str(&w, s);
+	json_w_key(&w, "done");
+	json_w_bool(&w, false);
+	json_w_end(&w, '}');
+	if (!x->fault.code && !buf_check(&x->b, &x->fault))
+		record_say(x->g->io, buf_str(&x->b), &x->fault);
+}
+
 static int begin(void *arg, struct llm_ask *q, struct record *r, struct err *e)
 {
 	struct run *x = arg;
 
-	q->on_text = x->g->streaming ? show : NULL;
+	if (x->fault.code) { /* of a piece that could not be written */
+		*e = x->fault;
+		return -1;
+	}
+	q->on_text = x->g->streaming ? show : x->g->o->deltas ? show_delta : NULL;
+	q->extra = x;
 	return gen_ask(q, x->g, r, e);
 }
 
@@ -293,9 +380,26 @@ static int end(void *arg, struct llm_ask *q, struct record *r, struct err *e)
 		return set_batch(x, q, r, e);
 	return record_set_str(r, "output", answer(x, q, 0), e) ||
 	       record_set_str(r, "finish_reason", a->finish, e) ||
+	       (a->tool_calls.n && record_set_raw(r, "tool_calls", a->tool_calls, e)) ||
+	       (a->refusal.n && record_set_str(r, "refusal", a->refusal, e)) ||
 	       (a->logprobs.n && record_set_raw(r, "logprobs", a->logprobs, e)) ||
 	       (q->n > 1 && set_samples(x, q, r, e)) ||
-	       gen_set_truncated(r, q->n_whole, q->n_kept, e) || set_call(x, q, r, e);
+	       gen_set_truncated(r, q->n_whole, q->n_kept, e) || set_call(x, q, r, e) ||
+	       (x->g->o->deltas && record_set_bool(r, "done", true, e));
+}
+
+/* What came of an answer that broke off is kept beside the error. */
+static int keep_part(void *arg, struct llm_ask *q, struct record *r, struct err *e)
+{
+	struct run *x = arg;
+
+	if (x->g->streaming && q->n) {
+		putchar('\n');
+		return 0;
+	}
+	if (q->n && record_set_str(r, "partial_output", q->answers[0].text, e))
+		return -1;
+	return x->g->o->deltas ? record_set_bool(r, "done", true, e) : 0;
 }
 
 int gen_run(struct gen *g, struct err *e)
@@ -303,10 +407,11 @@ int gen_run(struct gen *g, struct err *e)
 	struct run x = { .g = g };
 	struct llm_run run = { .backend = g->backend,
 			       .io = g->io,
-			       .jobs = g->o->io.jobs,
+			       .jobs = g->jobs,
 			       .one_by_one = g->streaming,
 			       .begin = begin,
 			       .end = end,
+			       .fail = keep_part,
 			       .arg = &x };
 	int rc;
 

@@ -227,7 +227,7 @@ static int flush(struct score *s, struct err *e)
 
 static int loop(struct score *s, struct err *e)
 {
-	size_t window = s->g->o->io.jobs < GROUP ? s->g->o->io.jobs : GROUP, tokens = 0;
+	size_t window = s->g->jobs < GROUP ? s->g->jobs : GROUP, tokens = 0;
 
 	for (;;) {
 		struct item *it = &s->items[s->n];

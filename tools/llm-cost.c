@@ -471,22 +471,10 @@ static int run_show(const struct cli *c, const struct job *j, struct err *e)
 /* The default book, that of $LLMU_BOOK, those of -B, the rate of this machine: later ones win. */
 static int open_book(struct price_book **out, const struct opts *o, struct err *e)
 {
-	const char *folder = os_env("LLMU_DATADIR");
 	struct buf b;
-	int failed;
+	int failed = price_book_default(out, e);
 
 	buf_init(&b, 65536);
-	buf_addf(&b, "%s/prices.ndjson", folder ? folder : LLMU_DATADIR);
-	if (!buf_check(&b, NULL) && access(b.p, F_OK)) {
-		err_set(e, ERR_OPEN,
-			"no prices at %.300s: install the tools, or let LLMU_DATADIR be the data "
-			"folder of the source tree",
-			b.p);
-		buf_release(&b);
-		return -1;
-	}
-	failed = buf_check(&b, e) || price_book_new(out, e) || price_book_load(*out, b.p, e) ||
-		 (os_env("LLMU_BOOK") && price_book_load(*out, os_env("LLMU_BOOK"), e));
 	for (size_t i = 0; i < o->books.n && !failed; i++)
 		failed = price_book_load(*out, o->books.v[i], e);
 	buf_reset(&b);

@@ -1,5 +1,5 @@
-/* llm-embed: texts to vectors with a local model. What is at hand is computed together; nothing is
- * waited for. */
+/* llm-embed: texts to vectors, with a model of this machine or of a service. What is at hand is
+ * computed together; nothing is waited for. */
 #include "config.h"
 #include "cli/cli.h"
 #include "llm/llm.h"
@@ -7,15 +7,16 @@
 
 struct opts {
 	struct record_opts io;
+	struct llm_service_opts service;
 	const char *model, *prefix, *truncate, *pooling;
-	uint32_t dimensions, ctx, threads;
+	uint32_t dimensions, ctx, threads, batch;
 	int role; /* of the texts: 0 documents, 1 queries */
 	int format;
-	bool normalize;
+	bool normalize, dry_run;
 };
 
 static const struct cli_opt options[] = {
-	CLI_MODEL(struct opts, model),
+	CLI_ANY_MODEL(struct opts, model),
 	CLI_SET(0, "document", struct opts, role, 0,
 		"texts are documents: the model's document prefix (the default)"),
 	CLI_SET(0, "query", struct opts, role, 1, "texts are queries: the model's query prefix"),
@@ -32,7 +33,11 @@ static const struct cli_opt options[] = {
 		 "form of `embedding` [base64]"),
 	CLI_U32('c', "ctx-size", "N", struct opts, ctx, 8, INT32_MAX,
 		"most tokens of a text [as trained]"),
+	CLI_FLAG(0, "dry-run", struct opts, dry_run,
+		 "show the text's tokens, or the request and what it costs at most"),
 	CLI_THREADS(struct opts, threads),
+	CLI_SERVICE(struct opts, service),
+	CLI_U32(0, "batch-size", "N", struct opts, batch, 1, 2048, "most texts a request [64]"),
 	CLI_RECORDS(struct opts, io),
 	CLI_END
 };
@@ -41,13 +46,19 @@ static const char *const examples[] = {
 	"echo 'How do I …?' | llm-embed --query | llm-index search kb.db -k 5", NULL
 };
 static const struct cli_prog prog = {
-	"llm-embed", "[FILE...]", "turn texts into vectors with a local model",
-	options,     NULL,        examples
+	"llm-embed",
+	"[FILE...]",
+	"turn texts into vectors with a model of this machine or of a service",
+	options,
+	NULL,
+	examples
 };
 
 struct job {
 	const struct opts *o;
-	struct llm *l;
+	struct llm *l;               /* a model of this machine, or */
+	struct llm_service *service; /* one elsewhere */
+	unsigned jobs;
 	struct llm_setup setup;
 	struct llm_backend *backend;
 	struct record_io *io;
@@ -61,6 +72,9 @@ static int begin(void *arg, struct llm_ask *q, struct record *r, struct err *e)
 {
 	(void)arg;
 	q->kind = LLM_ASK_VECTOR;
+	q->a = record_arena(r);
+	q->id = record_id(r);
+	q->record = record_json(r);
 	if (record_text(&q->text, r, e))
 		return -1;
 	q->text.n -= record_is_text(r) && str_ends(q->text, STR("\n"));
@@ -126,31 +140,99 @@ static int read_truncate(struct job *j, struct err *e)
 	return 0;
 }
 
-static int set_up(struct job *j, struct cli *c, struct err *e)
+static int set_up_local(struct job *j, struct cli *c, struct err *e)
 {
 	const struct opts *o = j->o;
+	const char *idle = llm_service_given(c);
 
+	if (idle || cli_given(c, "batch-size"))
+		return cli_usage(e, "--%s is for services: -m provider:NAME or --base-url",
+				 idle ? idle : "batch-size");
 	if (open_model(j, c, e) || read_truncate(j, e))
 		return -1;
 	/* kept by llm-model import */
-	j->setup.prefix = o->prefix ? str_of(o->prefix)
-				    : gguf_str_or(llm_gguf(j->l),
-						  o->role ? "llmu.prompt.query"
-							  : "llmu.prompt.document",
-						  STR(""));
-	j->setup.jobs = o->io.jobs;
+	if (!o->prefix)
+		j->setup.prefix = gguf_str_or(
+			llm_gguf(j->l), o->role ? "llmu.prompt.query" : "llmu.prompt.document",
+			STR(""));
+	return llm_local_vectors_new(&j->backend, j->l, &j->setup, e);
+}
+
+static int set_up(struct job *j, struct cli *c, struct err *e)
+{
+	static const char *const local[] = { "truncate", "pooling", "ctx-size", "threads" };
+	const struct opts *o = j->o;
+	struct llm_service_opts so = o->service;
+
+	so.fail_fast = o->io.fail_fast;
+	if (llm_service_open(&j->service, o->model, LLM_EMBED, &so, e))
+		return -1;
+	j->jobs = j->service && !cli_given(c, "jobs") ? LLM_SERVICE_JOBS * o->batch : o->io.jobs;
+	j->setup.jobs = j->jobs;
+	j->setup.prefix = str_of(o->prefix ? o->prefix : "");
 	j->setup.dimensions = o->dimensions;
 	j->setup.normalize = o->normalize;
-	return llm_local_vectors_new(&j->backend, j->l, &j->setup, e);
+	if (!j->service)
+		return set_up_local(j, c, e);
+	for (size_t i = 0; i < sizeof local / sizeof *local; i++)
+		if (cli_given(c, local[i]))
+			return cli_usage(e, "--%s is for models of this machine, not for services",
+					 local[i]);
+	cli_info(c, "model %s at %s",
+		 llm_service_model(j->service) ? llm_service_model(j->service) : "of each record",
+		 llm_service_url(j->service));
+	return llm_remote_new(&j->backend, j->service, &j->setup, o->batch, e);
+}
+
+static int preview_one(struct job *j, struct record *r, struct price_book *book, struct err *e)
+{
+	struct llm_ask q = { 0 };
+	struct buf request, cost;
+	uint64_t tokens;
+	int rc = begin(j, &q, r, e);
+
+	if (!rc && !j->service)
+		return llm_vector_tokens(&tokens, j->backend, &q, e) ||
+		       record_set_u64(r, "n_tokens", tokens, e);
+	buf_init(&request, 4 * BUF_MAX_LINE);
+	buf_init(&cost, 1 << 16);
+	rc = rc || llm_remote_preview(&request, &cost, &tokens, j->backend, &q, book, e) ||
+	     record_set_raw(r, "request", buf_str(&request), e) ||
+	     record_set_u64(r, "n_tokens", tokens, e) ||
+	     record_set_raw(r, "max_cost", buf_str(&cost), e);
+	buf_release(&request);
+	buf_release(&cost);
+	return rc ? -1 : 0;
+}
+
+static int dry_run(struct job *j, struct err *e)
+{
+	struct price_book *book = NULL;
+	struct record *r;
+	int rc;
+
+	if (j->service && price_book_default(&book, NULL)) { /* then there is no price */
+		price_book_free(book);
+		book = NULL;
+	}
+	while (!(rc = record_next(&r, j->io, true, e)) && r) {
+		struct err fault;
+
+		if (preview_one(j, r, book, &fault))
+			record_fail(r, &fault, 0);
+		rc = record_done(j->io, r, e);
+		if (rc)
+			break;
+	}
+	price_book_free(book);
+	return rc;
 }
 
 static int run(struct job *j, struct cli *c, struct err *e)
 {
-	struct llm_run run = { .backend = j->backend,
-			       .jobs = j->o->io.jobs,
-			       .begin = begin,
-			       .end = end,
-			       .arg = j };
+	struct llm_run run = {
+		.backend = j->backend, .jobs = j->jobs, .begin = begin, .end = end, .arg = j
+	};
 	struct record_opts ro = j->o->io;
 	struct err later;
 	struct buf id;
@@ -158,6 +240,7 @@ static int run(struct job *j, struct cli *c, struct err *e)
 
 	ro.files = c->operands;
 	ro.n_files = c->n_operands;
+	ro.jobs = j->jobs;
 	j->tally = &c->tally;
 	buf_init(&id, 1 << 16);
 	buf_addf(&id, "[%d,", j->o->format);
@@ -169,20 +252,23 @@ static int run(struct job *j, struct cli *c, struct err *e)
 	if (rc)
 		return -1;
 	run.io = j->io;
-	rc = llm_run(&run, e);
+	rc = j->o->dry_run ? dry_run(j, e) : llm_run(&run, e);
 	return record_close(j->io, rc ? &later : e) || rc ? -1 : 0;
 }
 
 static void release(struct job *j)
 {
 	llm_backend_free(j->backend);
+	llm_service_free(j->service);
 	buf_release(&j->call);
 	llm_close(j->l);
 }
 
 int main(int argc, char **argv)
 {
-	struct opts o = { .io = RECORD_OPTS_INIT, .normalize = true };
+	struct opts o = {
+		.io = RECORD_OPTS_INIT, .service = LLM_SERVICE_INIT, .normalize = true, .batch = 64
+	};
 	struct job j = { .o = &o };
 	struct err e = { 0 };
 	struct cli c;

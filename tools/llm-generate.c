@@ -1,5 +1,5 @@
-/* llm-generate: prompts to completions with a local model, many at once; log-likelihoods with
- * --score. */
+/* llm-generate: prompts to completions, many at once, with a model of this machine or of a service;
+ * log-likelihoods with --score. */
 #include "config.h"
 #include "cli/cli.h"
 #include "generate.h"
@@ -20,7 +20,7 @@
 		.alias = al                                                                        \
 	}
 static const struct cli_opt options[] = {
-	CLI_MODEL(struct opts, model),
+	CLI_ANY_MODEL(struct opts, model),
 	CLI_STR('p', "prompt", "TEXT", struct opts, prompt,
 		"the prompt; behind the input's text, or with {{ }} a template of it"),
 	{ .kind = CLI_K_STR,
@@ -67,7 +67,7 @@ static const struct cli_opt options[] = {
 	CLI_U32(0, "window", "N", struct opts, window, 4, INT32_MAX,
 		"with --score: windows of N tokens, as llama-perplexity"),
 	CLI_FLAG(0, "dry-run", struct opts, dry_run,
-		 "show the prompt and its tokens, run no model"),
+		 "show the prompt and its tokens, or the request and what it costs at most"),
 	CLI_FLAG('x', "extract", struct opts, extract, "of the answer only the first fenced block"),
 	CLI_U32('c', "ctx-size", "N", struct opts, ctx, 8, INT32_MAX,
 		"most tokens of prompt and answer [as trained]"),
@@ -75,8 +75,11 @@ static const struct cli_opt options[] = {
 	CLI_STR(0, "prompt-cache", "DIR", struct opts, prompt_cache,
 		"keep in DIR what prompts begin with, from run to run"),
 	CLI_FLAG(0, "stream", struct opts, stream, "show text as it comes, at a terminal [on]"),
+	CLI_FLAG(0, "deltas", struct opts, deltas,
+		 "before each record, records of its text as it comes"),
 	CLI_FLAG(0, "json", struct opts, io.json, "records out for text in"),
 	CLI_THREADS(struct opts, threads),
+	CLI_SERVICE(struct opts, service),
 	CLI_RECORDS(struct opts, io),
 	CLI_END
 };
@@ -84,7 +87,8 @@ static const char *const examples[] = { "llm-generate -p 'Why is the sky blue?'"
 					"llm-generate -T rag.jinja --max-tokens 200 < hits.ndjson",
 					NULL };
 static const struct cli_prog prog = {
-	"llm-generate", "[FILE...]", "answer prompts with a local model", options, NULL, examples
+	"llm-generate", "[FILE...]", "answer prompts with a model of this machine or of a service",
+	options,        NULL,        examples
 };
 
 /* ---- setting up ---------------------------------------------------------------------------- */
@@ -242,7 +246,7 @@ static int open_model(struct gen *g, struct cli *c, struct err *e)
 {
 	const struct opts *o = g->o;
 	struct llm_opts lo = { .threads = o->threads,
-			       .jobs = o->io.jobs,
+			       .jobs = g->jobs,
 			       .ctx = o->ctx,
 			       .kv_type = o->kv_type,
 			       .prompt_cache = o->prompt_cache,
@@ -268,34 +272,17 @@ static int open_model(struct gen *g, struct cli *c, struct err *e)
 	return 0;
 }
 
-static int set_up(struct gen *g, struct cli *c, struct err *e)
+static int set_up_local(struct gen *g, struct cli *c, struct err *e)
 {
 	const struct opts *o = g->o;
+	const char *idle = llm_service_given(c);
 	struct err why = { 0 };
 
-	if (o->prompt && o->template)
-		return cli_usage(e, "-p and -T both make the prompt: give one");
-	if (cli_exclude(c, "raw", "chat-template-file", e) ||
-	    cli_exclude(c, "score",
-			"max-tokens temp top-k top-p min-p repeat-penalty presence-penalty "
-			"frequency-penalty seed stop samples logprobs top-logprobs extract stream "
-			"prompt-cache",
-			e) ||
-	    (!o->continuation &&
-	     cli_exclude(c, "score", "system template param chat-template-file truncate", e)))
-		return -1;
-	if ((o->window || o->continuation) && !o->score)
-		return cli_usage(e, "--window and --continuation belong to --score");
-	if (o->window && o->continuation)
-		return cli_usage(e, "--window and --continuation exclude each other");
-	if (read_truncate(g, e) || read_vars(g, e) || (o->prompt && read_prompt(g, e)) ||
-	    (o->template && open_template(g, &g->fill, o->template, e)) ||
-	    (o->chat_file && open_template(g, &g->chat, o->chat_file, e)) || open_model(g, c, e))
+	if (idle)
+		return cli_usage(e, "--%s is for services: -m provider:NAME or --base-url", idle);
+	if (open_model(g, c, e))
 		return -1;
 	g->prompter.tok = llm_tok(g->l);
-	g->prompter.fill = g->fill;
-	g->prompter.system = o->system ? str_of(o->system) : STR("");
-	g->prompter.raw = o->raw;
 	if (!o->raw && !(o->score && !o->continuation)) {
 		g->prompter.chat = g->chat ? g->chat : llm_chat(g->l, &why);
 		if (why.code && !g->chat) {
@@ -308,14 +295,71 @@ static int set_up(struct gen *g, struct cli *c, struct err *e)
 		if (!g->prompter.chat)
 			cli_info(c, "%s has no chat template: prompts are raw", llm_name(g->l));
 	}
-	g->setup.prompter = &g->prompter;
-	g->setup.jobs = o->io.jobs;
-	if (read_flags(g, c, e) ||
-	    llm_base_params(&g->params, llm_gguf(g->l), g->setup.params, &g->a, e))
+	if (llm_base_params(&g->params, llm_gguf(g->l), g->setup.params, &g->a, e))
 		return -1;
 	if (o->score || o->dry_run)
 		return tok_enc_new(&g->enc, g->prompter.tok, e);
 	return llm_local_new(&g->backend, g->l, &g->setup, e);
+}
+
+/* What needs the model itself cannot be had from a service. */
+static int set_up_service(struct gen *g, struct cli *c, struct err *e)
+{
+	static const char *const local[] = { "score",       "truncate", "chat-template-file",
+					     "ctx-size",    "kv-type",  "threads",
+					     "prompt-cache" };
+
+	for (size_t i = 0; i < sizeof local / sizeof *local; i++)
+		if (cli_given(c, local[i]))
+			return cli_usage(e, "--%s is for models of this machine, not for services",
+					 local[i]);
+	cli_info(c, "model %s at %s",
+		 llm_service_model(g->service) ? llm_service_model(g->service) : "of each record",
+		 llm_service_url(g->service));
+	return llm_remote_new(&g->backend, g->service, &g->setup, 1, e);
+}
+
+static int check_usage(const struct opts *o, const struct cli *c, struct err *e)
+{
+	if (o->prompt && o->template)
+		return cli_usage(e, "-p and -T both make the prompt: give one");
+	if (cli_exclude(c, "raw", "chat-template-file", e) ||
+	    cli_exclude(c, "score",
+			"max-tokens temp top-k top-p min-p repeat-penalty presence-penalty "
+			"frequency-penalty seed stop samples logprobs top-logprobs extract stream "
+			"deltas prompt-cache",
+			e) ||
+	    (!o->continuation &&
+	     cli_exclude(c, "score", "system template param chat-template-file truncate", e)) ||
+	    cli_exclude(c, "deltas", "resume dry-run extract", e))
+		return -1;
+	if ((o->window || o->continuation) && !o->score)
+		return cli_usage(e, "--window and --continuation belong to --score");
+	if (o->window && o->continuation)
+		return cli_usage(e, "--window and --continuation exclude each other");
+	return 0;
+}
+
+static int set_up(struct gen *g, struct cli *c, struct err *e)
+{
+	const struct opts *o = g->o;
+	struct llm_service_opts so = o->service;
+
+	so.fail_fast = o->io.fail_fast;
+	if (check_usage(o, c, e) || read_truncate(g, e) || read_vars(g, e) ||
+	    (o->prompt && read_prompt(g, e)) ||
+	    (o->template && open_template(g, &g->fill, o->template, e)) ||
+	    (o->chat_file && open_template(g, &g->chat, o->chat_file, e)) || read_flags(g, c, e) ||
+	    llm_service_open(&g->service, o->model, LLM_GENERATE, &so, e))
+		return -1;
+	g->jobs = g->service && !cli_given(c, "jobs") ? LLM_SERVICE_JOBS : o->io.jobs;
+	g->prompter.fill = g->fill;
+	g->prompter.system = o->system ? str_of(o->system) : STR("");
+	g->prompter.raw = o->raw;
+	g->setup.prompter = &g->prompter;
+	g->setup.jobs = g->jobs;
+	g->setup.prefix = STR("");
+	return g->service ? set_up_service(g, c, e) : set_up_local(g, c, e);
 }
 
 /* All that decides what comes out, for --resume. */
@@ -327,9 +371,16 @@ static int fingerprint(struct buf *b, struct gen *g, struct err *e)
 	struct json_w w = json_w(b);
 
 	json_w_begin(&w, '{');
-	json_w_key(&w, "model");
-	json_w_strz(&w, llm_model_digest(g->l));
-	llm_params_put(&w, &g->params);
+	if (g->l) {
+		json_w_key(&w, "model");
+		json_w_strz(&w, llm_model_digest(g->l));
+		llm_params_put(&w, &g->params);
+	} else {
+		json_w_key(&w, "service");
+		if (llm_describe(b, g->backend, e))
+			return -1;
+		w.comma = true;
+	}
 	json_w_key(&w, "texts");
 	json_w_begin(&w, '[');
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -338,7 +389,7 @@ static int fingerprint(struct buf *b, struct gen *g, struct err *e)
 	json_w_str(&w, buf_str(&g->tmpl_text));
 	json_w_i64(&w, g->params.n_top);
 	json_w_i64(&w, (int64_t)(o->raw + 2 * o->score + 4 * o->extract));
-	json_w_u64(&w, llm_ctx(g->l));
+	json_w_u64(&w, g->l ? llm_ctx(g->l) : 0);
 	json_w_u64(&w, o->window);
 	json_w_end(&w, ']');
 	json_w_end(&w, '}');
@@ -391,8 +442,9 @@ static int run(struct gen *g, struct cli *c, struct err *e)
 
 	ro.files = c->operands;
 	ro.n_files = c->n_operands;
+	ro.jobs = g->jobs;
 	ro.text_out = !g->o->score;
-	ro.json = ro.json || g->o->logprobs || g->o->top_logprobs;
+	ro.json = ro.json || g->o->logprobs || g->o->top_logprobs || g->o->deltas;
 	buf_init(&params, 1 << 22);
 	rc = ro.resume ? fingerprint(&params, g, e) : 0;
 	g->tally = &c->tally;
@@ -409,6 +461,7 @@ static int run(struct gen *g, struct cli *c, struct err *e)
 static void release(struct gen *g)
 {
 	llm_backend_free(g->backend);
+	llm_service_free(g->service);
 	llm_prompt_release(&g->prompt);
 	tok_enc_free(g->enc);
 	tok_tmpl_close(g->fill);
@@ -422,7 +475,7 @@ static void release(struct gen *g)
 
 int main(int argc, char **argv)
 {
-	struct opts o = { .io = RECORD_OPTS_INIT, .stream = true };
+	struct opts o = { .io = RECORD_OPTS_INIT, .service = LLM_SERVICE_INIT, .stream = true };
 	struct gen g = { .o = &o };
 	struct err e = { 0 };
 	struct cli c;

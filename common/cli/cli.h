@@ -82,6 +82,24 @@ struct cli_opt {
 /* Shared blocks: the same letters and words in every tool. S has a `struct record_opts` named m. */
 #define CLI_MODEL(S, m) CLI_STR('m', "model", "MODEL", S, m, "a GGUF file or a model of the registry")
 #define CLI_THREADS(S, m) CLI_U32('t', "threads", "N", S, m, 1, 1024, "threads [all processors]")
+/* Of tools whose models may also be those of services. S has a `struct llm_service_opts` named m. */
+#define CLI_ANY_MODEL(S, m) \
+	CLI_STR('m', "model", "MODEL", S, m, "a GGUF file, a model of the registry, or provider:NAME")
+#define CLI_SERVICE(S, m) \
+	CLI_HEAD("Services:"), \
+	CLI_STR(0, "base-url", "URL", S, m.base_url, "the model is one of the service at URL (…/v1)"), \
+	CLI_STR(0, "api-key-file", "FILE", S, m.key_file, "its key, in a file of mode 600, or fd:N"), \
+	CLI_STR(0, "api-key-cmd", "COMMAND", S, m.key_cmd, "its key, as COMMAND prints it"), \
+	CLI_F64(0, "timeout", "SECONDS", S, m.timeout, 0.001, 86400, "most time of a request [120]"), \
+	CLI_F64(0, "deadline", "SECONDS", S, m.deadline, 0.001, 604800, \
+		"most time of a record, with retries and waits [600]"), \
+	CLI_U32(0, "max-retries", "N", S, m.max_retries, 0, 100, "retries of a request [3]"), \
+	CLI_F64(0, "rpm", "N", S, m.rpm, 0, 1e9, "most requests a minute"), \
+	CLI_F64(0, "tpm", "N", S, m.tpm, 0, 1e12, "most tokens a minute"), \
+	CLI_LIST(0, "fallback", "[CAUSE,...=]MODEL", S, m.fallbacks, \
+		 "who answers on error, limit, timeout, context, content; repeatable"), \
+	CLI_FLAG(0, "hedge", S, m.hedge, "ask again when an answer is unusually late"), \
+	CLI_STR(0, "state", "FILE", S, m.state, "share limits and breakers with other processes")
 #define CLI_RECORDS(S, m) \
 	CLI_HEAD("Records:"), \
 	CLI_U32('j', "jobs", "N", S, m.jobs, 1, 4096, "records in flight"), \

@@ -41,10 +41,9 @@ struct llm_ask {
 	size_t n_docs;
 	struct json_val body;     /* of a Batch line, or JSON_NONE: a service gets it as it is */
 	struct str url;           /* of a Batch line, or empty: "/v1/chat/completions" */
-	bool own_model;           /* the model of body counts, not the backend's */
 	/* NULL, or called with text that is certain, as it comes; a torn stream is then not begun again */
 	void (*on_text)(struct llm_ask *q, uint32_t sample, struct str bytes);
-	void *user;
+	void *user, *extra;
 	/* out */
 	struct err err;           /* code != ERR_OK: it failed alone */
 	bool fatal;               /* and so will all others: the run should end with err */
@@ -130,6 +129,8 @@ struct llm_setup {
 /* A model of this process. `l` stays the caller's. */
 int llm_local_new(struct llm_backend **out, struct llm *l, const struct llm_setup *s, struct err *e);
 int llm_local_vectors_new(struct llm_backend **out, struct llm *l, const struct llm_setup *s, struct err *e);
+/* How many tokens q's text has for the encoder of b (a backend of llm_local_vectors_new()). */
+int llm_vector_tokens(uint64_t *out, struct llm_backend *b, struct llm_ask *q, struct err *e);
 /* v[n] to length 1; ERR_INVALID_VECTOR where that cannot be. */
 int llm_unit(float *v, size_t n, struct err *e);
 /* Parameters of an ask over those in *io; of the command line (an object or JSON_NONE) over the defaults of a file. */

@@ -266,5 +266,6 @@ size_t llm_doctor(llm_finding *say, void *arg, unsigned threads);
 
 #include "llm/ask.h"
 #include "llm/run.h"
+#include "llm/service.h"
 
 #endif

@@ -1,4 +1,5 @@
-/* local: asks to a model of this process: prompts to requests of the scheduler, tokens back to answers. */
+/* local: asks to a model of this process: prompts to requests of the scheduler, tokens back to
+ * answers. */
 #include "config.h"
 #include "llm/ask.h"
 
@@ -10,11 +11,11 @@ struct local {
 	struct tok_enc *enc;
 	struct llm_prompt prompt; /* scratch */
 	struct llm_params base;
-	struct arena a;           /* of base */
-	struct llm_ask *failed;   /* cannot be asked; to be handed back */
-	struct llm_ask *next;     /* has samples that are not submitted yet */
-	struct llm_ask *all;      /* under way, to be forgotten at the end */
-	size_t n;                 /* of them */
+	struct arena a;         /* of base */
+	struct llm_ask *failed; /* cannot be asked; to be handed back */
+	struct llm_ask *next;   /* has samples that are not submitted yet */
+	struct llm_ask *all;    /* under way, to be forgotten at the end */
+	size_t n;               /* of them */
 };
 /* An ask under way, with its samples. */
 struct job {
@@ -126,8 +127,8 @@ static int set_answer(struct llm_answer *out, struct arena *a, const struct tok 
 	struct json_w w = json_w(&b);
 	int rc;
 
-	*out = (struct llm_answer){ .finish = rq->finish == LLM_STOP ? STR("stop")
-								     : STR("length") };
+	*out = (struct llm_answer){ .finish =
+					    rq->finish == LLM_STOP ? STR("stop") : STR("length") };
 	if (keep(&out->text, a, &rq->text, e))
 		return -1;
 	if (rq->n_top < 0)
@@ -356,8 +357,8 @@ static int key(struct buf *out, struct llm_backend *b, struct llm_ask *q, struct
 	struct json_val tools = json_get(q->record, "tools");
 	struct str messages;
 
-	if (llm_ask_params(&p, q, e) ||
-	    llm_prompt_text(&messages, NULL, x->s->prompter, q->record, q->messages, q->text, q->a, e))
+	if (llm_ask_params(&p, q, e) || llm_prompt_text(&messages, NULL, x->s->prompter, q->record,
+							q->messages, q->text, q->a, e))
 		return -1;
 	json_w_begin(&w, '{');
 	put_model(&w, x);
@@ -365,8 +366,8 @@ static int key(struct buf *out, struct llm_backend *b, struct llm_ask *q, struct
 	json_w_bool(&w, x->s->prompter->raw ||
 				(q->kind == LLM_ASK_COMPLETION && q->body.type == JSON_OBJECT));
 	json_w_key(&w, "variables");
-	json_w_raw(&w, x->s->prompter->more.type == JSON_NONE ? STR("null")
-							   : x->s->prompter->more.raw);
+	json_w_raw(&w,
+		   x->s->prompter->more.type == JSON_NONE ? STR("null") : x->s->prompter->more.raw);
 	put_template(&w, "template", x->s->prompter->fill);
 	json_w_key(&w, "messages");
 	json_w_raw(&w, messages);

@@ -4,6 +4,8 @@ common_libcommon_a_SOURCES += %D%/llm.c %D%/gen_impl.h %D%/gen_text.c %D%/genera
 	%D%/prompt.c %D%/params.c %D%/bench.c
 common_libcommon_a_SOURCES += %D%/ask.h %D%/run.h %D%/run.c %D%/local.c %D%/local_vectors.c
 common_libcommon_a_SOURCES += %D%/prompt_cache.h %D%/prompt_cache.c
+common_libcommon_a_SOURCES += %D%/ask.h %D%/run.h %D%/run.c %D%/config_impl.h %D%/service.h %D%/service.c %D%/remote_impl.h %D%/request.c \
+	%D%/reply.c %D%/remote.c %D%/local.c %D%/local_vectors.c
 check_PROGRAMS += %D%/registry_test
 %C%_registry_test_SOURCES = %D%/registry_test.c
 %C%_registry_test_LDADD = $(LIBS_COMMON)

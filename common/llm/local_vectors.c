@@ -1,4 +1,5 @@
-/* local_vectors: texts to an encoder of this process. What was submitted since the last step is computed together. */
+/* local_vectors: texts to an encoder of this process. What was submitted since the last step is
+ * computed together. */
 #include "config.h"
 #include "llm/ask.h"
 #include <math.h>
@@ -14,12 +15,12 @@ struct vectors {
 	struct llm *l;
 	const struct llm_setup *s;
 	struct tok_enc *enc;
-	size_t n_out, n_dim;   /* numbers that the model gives, that are kept */
-	struct item *items;    /* [s->jobs] */
+	size_t n_out, n_dim; /* numbers that the model gives, that are kept */
+	struct item *items;  /* [s->jobs] */
 	struct llm_doc *docs;
-	float *out;            /* [s->jobs, n_out] */
-	size_t n, tokens;      /* gathered */
-	struct llm_ask *done;  /* to be handed back, the first one first */
+	float *out;           /* [s->jobs, n_out] */
+	size_t n, tokens;     /* gathered */
+	struct llm_ask *done; /* to be handed back, the first one first */
 	struct llm_ask **last;
 	size_t n_asks;
 	struct buf text, params;
@@ -121,6 +122,18 @@ static int flush(struct vectors *v, struct err *e)
 		hand_back(v, q);
 	}
 	v->n = v->tokens = 0;
+	return 0;
+}
+
+int llm_vector_tokens(uint64_t *out, struct llm_backend *b, struct llm_ask *q, struct err *e)
+{
+	struct vectors *v = (struct vectors *)b;
+	struct item *it = &v->items[v->n];
+
+	it->q = q;
+	if (prepare(v, it, e))
+		return -1;
+	*out = it->ids.n;
 	return 0;
 }
 
@@ -266,7 +279,8 @@ int llm_local_vectors_new(struct llm_backend **out, struct llm *l, const struct 
 	if (!v->items || !v->docs || !v->out)
 		err_nomem(e);
 	else if (v->n_dim > v->n_out)
-		err_set(e, ERR_USAGE, "--dimensions %u: the model gives %zu", s->dimensions, v->n_out);
+		err_set(e, ERR_USAGE, "--dimensions %u: the model gives %zu", s->dimensions,
+			v->n_out);
 	else if (!tok_enc_new(&v->enc, llm_tok(l), e) && !put_params(v, e)) {
 		*out = &v->b;
 		return 0;

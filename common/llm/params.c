@@ -263,6 +263,8 @@ int llm_call_put(struct buf *out, const struct llm_call *c, struct err *e)
 		put_ms(&w, "ttft", c->t_queued, c->t_first);
 		put_ms(&w, "prompt", c->t_start, c->t_first);
 		put_ms(&w, "predicted", c->t_first, c->t_done);
+	} else if (c->t_start) {
+		put_ms(&w, "queue", c->t_queued, c->t_start);
 	}
 	put_ms(&w, "total", c->t_queued, c->t_done);
 	if (c->ns_prompt || c->ns_predicted) {

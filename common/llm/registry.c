@@ -4,7 +4,7 @@
  * stamps.
  */
 #include "config.h"
-#include "llm/llm.h"
+#include "llm/config_impl.h"
 #include "base/banned.h"
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #define MAX_ENTRIES 10000
-#define MAX_CONFIG ((size_t)1 << 20)
 #define MAX_MANIFEST ((size_t)1 << 20)
 #define MAX_PATH 65536
 
@@ -447,6 +446,28 @@ static int find_name(struct buf *path, const char *name, struct err *e)
 	return find_listed(path, name, what, e);
 }
 
+int llm_config(struct json_val *doc, struct buf *text, struct buf *path, struct err *e)
+{
+	*doc = (struct json_val){ .type = JSON_NONE };
+	buf_reset(text);
+	if (os_place(path, OS_CONFIG, NULL))
+		return 0;
+	buf_addz(path, "/config.json");
+	if (buf_check(path, e))
+		return -1;
+	if (access(path->p, F_OK))
+		return 0;
+	if (os_read_file(text, path->p, LLM_MAX_CONFIG, e))
+		return -1;
+	if (json_parse(doc, buf_str(text), e)) {
+		err_wrap(e, "%s", path->p);
+		if (e)
+			e->code = ERR_OPEN;
+		return -1;
+	}
+	return 0;
+}
+
 /* "models"."generate" or "embed" of the config file into *name, which stays empty where there is
  * none. */
 static int config_name(struct buf *name, struct buf *file, enum llm_role role, struct err *e)
@@ -455,25 +476,13 @@ static int config_name(struct buf *name, struct buf *file, enum llm_role role, s
 	struct arena a;
 	struct json_val doc, v;
 	struct str s;
-	int r = 0;
+	int r;
 
 	buf_reset(name);
-	if (os_place(file, OS_CONFIG, NULL))
-		return 0;
-	buf_addz(file, "/config.json");
-	if (buf_check(file, e))
-		return -1;
-	if (access(file->p, F_OK))
-		return 0;
-	buf_init(&text, MAX_CONFIG);
-	arena_init(&a, MAX_CONFIG);
-	if (os_read_file(&text, file->p, MAX_CONFIG, e)) {
-		r = -1;
-	} else if (json_parse(&doc, buf_str(&text), e)) {
-		r = err_wrap(e, "%s", file->p);
-		if (e)
-			e->code = ERR_OPEN;
-	} else {
+	buf_init(&text, LLM_MAX_CONFIG);
+	arena_init(&a, LLM_MAX_CONFIG);
+	r = llm_config(&doc, &text, file, e);
+	if (!r) {
 		v = json_get(json_get(doc, "models"), role_word[role]);
 		if (v.type == JSON_STRING && !json_str(&s, v, &a, e))
 			buf_adds(name, s);
@@ -484,6 +493,19 @@ static int config_name(struct buf *name, struct buf *file, enum llm_role role, s
 	arena_release(&a);
 	buf_release(&text);
 	return r ? r : buf_check(name, e);
+}
+
+int llm_default_name(struct buf *name, struct buf *from, enum llm_role role, struct err *e)
+{
+	const char *v = os_env(role_env[role]);
+
+	if (!v)
+		return config_name(name, from, role, e);
+	buf_reset(name);
+	buf_reset(from);
+	buf_addz(name, v);
+	buf_addz(from, role_env[role]);
+	return buf_check(name, e);
 }
 
 /* The link default-generate.gguf or default-embed.gguf in one of our folders, followed. False:
@@ -516,16 +538,11 @@ int llm_find(struct buf *path, struct buf *how, const char *name, enum llm_role 
 	if (name)
 		return find_name(path, name, e);
 	buf_init(&from, MAX_PATH);
-	buf_init(&conf, MAX_CONFIG);
-	name = os_env(role_env[role]);
-	if (name) {
-		buf_addz(&from, role_env[role]);
-	} else {
-		r = config_name(&conf, &from, role, e);
-		if (r)
-			goto out;
-		name = conf.n ? conf.p : NULL;
-	}
+	buf_init(&conf, LLM_MAX_CONFIG);
+	r = llm_default_name(&conf, &from, role, e);
+	if (r)
+		goto out;
+	name = conf.n ? conf.p : NULL;
 	if (name) {
 		r = find_name(path, name, e);
 		if (r)

@@ -61,8 +61,7 @@ static int feed(struct window *w, struct err *e)
 				       .id = record_id(r),
 				       .record = record_json(r),
 				       .user = r };
-		if (x->begin(x->arg, q, r, &q->err) ? fail(w, q, e) :
-						      llm_submit(x->backend, q, e))
+		if (x->begin(x->arg, q, r, &q->err) ? fail(w, q, e) : llm_submit(x->backend, q, e))
 			return -1;
 	}
 	return 0;

@@ -173,7 +173,7 @@ int net_submit(struct net *n, struct net_call *c, struct err *e)
 	c->err = (struct err){ 0 };
 	c->status = 0;
 	c->hop = c->attempts = 0;
-	c->hedged = false;
+	c->hedged = c->hopeless = false;
 	c->request_id[0] = 0;
 	c->json = (struct json_val){ .type = JSON_NONE };
 	buf_init(&c->body, NET_BODY_MAX);
@@ -226,6 +226,7 @@ static void decide(struct net *n, struct net_call *c, const struct net_try *t, c
 	bool again = v->retry || (v->conflict && c->idempotency);
 
 	c->err = *why;
+	c->hopeless = !v->retry && v->cause == NET_ON_ERROR && v->breaker == NET_NEITHER;
 	if (t->n_events && !t->call->on_restart)
 		again = false;
 	if (again && f->tries_here <= n->o.max_retries && (told >= 0 || n->budget >= 1)) {
@@ -374,7 +375,7 @@ static int try_now(struct net *n, struct net_call *c, struct err *e)
 	if (fall_back(n, c, NET_ON_ERROR))
 		return 0;
 	when = earliest(n, c, when);
-	if (when != NET_NEVER && when > f->deadline) {
+	if (when != NET_NEVER && (n->o.fail_fast || when > f->deadline)) {
 		char last[256];
 
 		snprintf(last, sizeof last, "%.255s", c->err.code ? c->err.text : "");

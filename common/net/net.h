@@ -129,6 +129,7 @@ struct net_opts {
 	uint64_t deadline_ms;        /* of a call, with all its retries and waits */
 	uint64_t base_ms, cap_ms;    /* of the backoff */
 	bool no_breaker;
+	bool fail_fast;              /* an open breaker fails a call at once: ERR_CIRCUIT_OPEN */
 	bool hedge;                  /* a second request after the 95th percentile, for at most 2 % of the calls */
 	uint64_t seed;               /* of the jitter */
 	struct net_clock clock;
@@ -188,6 +189,7 @@ struct net_call {
 	unsigned hop;              /* which one answered or failed last */
 	unsigned attempts;         /* requests sent */
 	bool hedged;
+	bool hopeless;             /* failed in a way that no waiting mends: certificate, redirect, no such API */
 	char request_id[128];      /* "" where the service gave none */
 	uint64_t t_submit, t_start, t_first, t_done; /* ns: start and first byte of the last request */
 	struct net_flight *flight; /* private */

@@ -118,6 +118,8 @@ struct price_model; /* the prices of one sku, e.g. openai/gpt-4o; owned by the b
 
 int price_book_new(struct price_book **out, struct err *e);
 void price_book_free(struct price_book *b);
+/* A book that holds prices.ndjson of LLMU_DATADIR or the installation, and LLMU_BOOK over it. */
+int price_book_default(struct price_book **out, struct err *e);
 /* Add lines; those of later books replace, unit by unit, what earlier ones say of the same sku.
  * `name` is for messages, which begin with "name:line: ". Load reads a file (ERR_OPEN). A line that
  * is wrong is ERR_OPEN and ends the load. */

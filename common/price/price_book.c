@@ -2,6 +2,7 @@
 #include "config.h"
 #include "price/price_impl.h"
 #include "os/os.h"
+#include <unistd.h>
 
 #define BOOK_MAX ((size_t)64 << 20)
 
@@ -105,6 +106,29 @@ int price_book_load(struct price_book *b, const char *path, struct err *e)
 		 price_book_add(b, buf_str(&text), path, e);
 	buf_release(&text);
 	return failed ? err_wrap(e, "price book") : 0;
+}
+
+int price_book_default(struct price_book **out, struct err *e)
+{
+	const char *folder = os_env("LLMU_DATADIR"), *more = os_env("LLMU_BOOK");
+	struct buf b;
+	int rc = -1;
+
+	*out = NULL;
+	buf_init(&b, 65536);
+	buf_addf(&b, "%s/prices.ndjson", folder ? folder : LLMU_DATADIR);
+	if (!buf_check(&b, e) && access(b.p, F_OK))
+		err_set(e, ERR_OPEN,
+			"no prices at %.300s: install the tools, or let LLMU_DATADIR be the data "
+			"folder of the source tree",
+			b.p);
+	else if (b.p)
+		rc = price_book_new(out, e) || price_book_load(*out, b.p, e) ||
+				     (more && price_book_load(*out, more, e))
+			     ? -1
+			     : 0;
+	buf_release(&b);
+	return rc;
 }
 
 static bool same_conditions(const struct price_line *x, const struct price_line *y)

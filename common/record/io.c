@@ -353,6 +353,18 @@ int record_done(struct record_io *io, struct record *r, struct err *e)
 	return 0;
 }
 
+int record_say(struct record_io *io, struct str json, struct err *e)
+{
+	int rc;
+
+	pthread_mutex_lock(&io->lock);
+	buf_adds(&io->out.b, json);
+	buf_addc(&io->out.b, '\n');
+	rc = buf_check(&io->out.b, e) || record_flush(io, true, e) ? -1 : 0;
+	pthread_mutex_unlock(&io->lock);
+	return rc;
+}
+
 /* ---- handing out ----------------------------------------------------------------------------- */
 
 /* Under lock. */

@@ -67,6 +67,9 @@ bool record_ended(struct record_io *io);
 /* Give it back: writes whatever is now in order. -1 when writing failed (ERR_WRITE) or fail-fast
  * fired. */
 int record_done(struct record_io *io, struct record *r, struct err *e);
+/* Writes one JSON object as a line of the output at once, between records (a piece of an answer that is still coming).
+ * Not with --resume, where a line is a record. */
+int record_say(struct record_io *io, struct str json, struct err *e);
 /* All lines out, output closed and checked, counts and summary written. Frees io. Also after a
  * failure (then what is finished has been written, the rest is dropped; e may be NULL). */
 int record_close(struct record_io *io, struct err *e);
