@@ -1,18 +1,16 @@
-/*
- * net: the client. A call waits (for its bucket, its breaker, a backoff), flies (one request, with a hedge two), and is done.
- * Retries and fallbacks are decided here and nowhere else: nested retries multiply.
- */
+/* net: the client's life, and the loop: curl's sockets under epoll, so that a turn costs what happened, not what is open. */
 #include "config.h"
 #include "net/net_client.h"
 #include "os/os.h"
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 #include "base/banned.h"
 
-#define MS ((uint64_t)1000000)
-#define BUDGET_START 10.0  /* retries a young run may make */
-#define BUDGET_SHARE 0.1   /* and then a tenth of its calls */
-#define HEDGE_SHARE 0.02
-#define HEDGE_AFTER 20     /* latencies that must be known */
+#define EVENTS 256
+#define SLICE_MS 100 /* a signal that comes just before a wait is seen after so long */
 
 static uint64_t real_mono(void *arg)
 {
@@ -29,14 +27,40 @@ static int64_t real_unix_ms(void *arg)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static uint64_t now_ns(const struct net *n)
+/* ---- what curl asks for ------------------------------------------------------------------------ */
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
-	return n->clock.mono_ns(n->clock.arg);
+	struct net *n = arg;
+	struct epoll_event ev = { .data.fd = fd };
+
+	(void)easy;
+	if (what == CURL_POLL_REMOVE) {
+		epoll_ctl(n->poll, EPOLL_CTL_DEL, fd, NULL);
+		return 0;
+	}
+	ev.events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
+	if (known)
+		return epoll_ctl(n->poll, EPOLL_CTL_MOD, fd, &ev);
+	n->curl->curl_multi_assign(n->multi, fd, n);
+	return epoll_ctl(n->poll, EPOLL_CTL_ADD, fd, &ev);
 }
+
+static int on_timer(CURLM *multi, long ms, void *arg)
+{
+	struct net *n = arg;
+
+	(void)multi;
+	n->curl_due = ms < 0 ? NET_NEVER : time_mono_ns() + (uint64_t)ms * NET_MS;
+	return 0;
+}
+
+/* ---- life -------------------------------------------------------------------------------------- */
 
 int net_new(struct net **out, const struct net_opts *o, struct err *e)
 {
 	struct net *n = calloc(1, sizeof *n);
+	int bad = 0;
 
 	*out = NULL;
 	if (!n)
@@ -46,40 +70,83 @@ int net_new(struct net **out, const struct net_opts *o, struct err *e)
 	if (!n->clock.mono_ns)
 		n->clock = (struct net_clock){ .mono_ns = real_mono, .unix_ms = real_unix_ms };
 	n->rng = (struct rng){ .key = o->seed };
-	n->budget = BUDGET_START;
+	n->due = n->hedge_due = n->curl_due = NET_NEVER;
+	n->budget = NET_BUDGET_START;
+	n->budget_at = net_now(n);
+	n->poll = -1;
+	signal(SIGPIPE, SIG_IGN); /* TLS libraries write to connections that are gone */
 	if (net_curl_load(&n->curl, e)) {
 		free(n);
 		return -1;
 	}
 	n->multi = n->curl->curl_multi_init();
-	if (!n->multi) {
-		free(n);
-		return err_nomem(e);
+	n->poll = epoll_create1(EPOLL_CLOEXEC);
+	if (!n->multi || n->poll < 0) {
+		err_sys(e, ERR_INTERNAL, errno, "the loop of connections");
+		net_free(n);
+		return -1;
+	}
+	bad |= n->curl->curl_multi_setopt(n->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	bad |= n->curl->curl_multi_setopt(n->multi, CURLMOPT_SOCKETDATA, n);
+	bad |= n->curl->curl_multi_setopt(n->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	bad |= n->curl->curl_multi_setopt(n->multi, CURLMOPT_TIMERDATA, n);
+	if (bad) {
+		net_free(n);
+		return err_set(e, ERR_INTERNAL, "libcurl refuses an option");
 	}
 	*out = n;
 	return 0;
+}
+
+static void list_free(struct net_list *l)
+{
+	while (l->first) {
+		struct net_flight *f = l->first;
+
+		l->first = f->next;
+		for (int k = 0; k < 2; k++)
+			if (f->tries[k])
+				net_try_free(f->tries[k]);
+		f->call->flight = NULL;
+		free(f);
+	}
+}
+
+static void target_free(struct net_target_state *s)
+{
+	while (s->idle) {
+		struct net_try *t = s->idle;
+
+		s->idle = t->next;
+		net_try_free(t);
+	}
+	net_headers_free(s);
+	free(s->ca_file);
+	free(s->ca_dir);
+	free(s->url);
+	free(s->host);
+	free(s);
 }
 
 void net_free(struct net *n)
 {
 	if (!n)
 		return;
-	for (size_t i = 0; i < n->n_calls; i++) {
-		struct net_flight *f = n->calls[i]->flight;
+	list_free(&n->waiting);
+	list_free(&n->flying);
+	list_free(&n->done);
+	for (unsigned i = 0; i < n->n_targets; i++)
+		target_free(n->targets[i]);
+	if (n->multi)
+		n->curl->curl_multi_cleanup(n->multi);
+	while (n->spare) {
+		struct net_flight *f = n->spare;
 
-		for (int k = 0; k < 2; k++)
-			if (f->tries[k])
-				net_try_free(f->tries[k]);
+		n->spare = f->next;
 		free(f);
-		n->calls[i]->flight = NULL;
 	}
-	n->curl->curl_multi_cleanup(n->multi);
-	for (unsigned i = 0; i < n->n_targets; i++) {
-		free(n->targets[i]->url);
-		free(n->targets[i]->host);
-		free(n->targets[i]);
-	}
-	free(n->calls);
+	if (n->poll >= 0)
+		close(n->poll);
 	free(n);
 }
 
@@ -109,11 +176,20 @@ static int read_url(char **host, struct net *n, const char *url, struct err *e)
 	return rc;
 }
 
+/* *out is a copy of an environment variable, or NULL where it is not set. */
+static int copy_env(char **out, const char *name, struct err *e)
+{
+	const char *v = os_env(name);
+
+	*out = v ? strdup(v) : NULL;
+	return v && !*out ? err_nomem(e) : 0;
+}
+
 int net_add_target(unsigned *out, struct net *n, const struct net_target *t, struct err *e)
 {
 	struct net_target_state *s;
 	size_t len = strlen(t->base_url);
-	uint64_t now = now_ns(n);
+	uint64_t now = net_now(n);
 
 	if (n->n_targets == NET_TARGETS_MAX)
 		return err_set(e, ERR_USAGE, "more than %d services", NET_TARGETS_MAX);
@@ -121,13 +197,11 @@ int net_add_target(unsigned *out, struct net *n, const struct net_target *t, str
 	if (!s)
 		return err_nomem(e);
 	s->t = *t;
-	s->url = strdup(t->base_url);
-	if (!s->url || read_url(&s->host, n, t->base_url, s->url ? e : NULL)) {
-		if (!s->url)
-			err_nomem(e);
-		free(s->url);
-		free(s->host);
-		free(s);
+	s->p95 = NET_NEVER;
+	if (read_url(&s->host, n, t->base_url, e) || copy_env(&s->ca_file, "CURL_CA_BUNDLE", e) ||
+	    (!s->ca_file && copy_env(&s->ca_file, "SSL_CERT_FILE", e)) || copy_env(&s->ca_dir, "SSL_CERT_DIR", e) ||
+	    net_headers_new(s, e) || (!(s->url = strdup(t->base_url)) && err_nomem(e))) {
+		target_free(s);
 		return -1;
 	}
 	while (len && s->url[len - 1] == '/')
@@ -139,47 +213,62 @@ int net_add_target(unsigned *out, struct net *n, const struct net_target *t, str
 	return 0;
 }
 
+/* ---- calls ------------------------------------------------------------------------------------- */
+
+void net_move(struct net_list *to, struct net_flight *f)
+{
+	if (f->in) {
+		*(f->prev ? &f->prev->next : &f->in->first) = f->next;
+		*(f->next ? &f->next->prev : &f->in->last) = f->prev;
+		f->in->n--;
+	}
+	f->in = to;
+	f->next = NULL;
+	f->prev = to->last;
+	*(to->last ? &to->last->next : &to->first) = f;
+	to->last = f;
+	to->n++;
+}
+
+static size_t n_calls(const struct net *n)
+{
+	return n->waiting.n + n->flying.n + n->done.n;
+}
+
 size_t net_room(const struct net *n)
 {
-	return NET_CALLS_MAX - n->n_calls;
+	return NET_CALLS_MAX - n_calls(n);
 }
 
 bool net_busy(const struct net *n)
 {
-	return n->n_calls > 0;
+	return n_calls(n) > 0;
 }
 
 int net_submit(struct net *n, struct net_call *c, struct err *e)
 {
-	struct net_flight *f;
+	struct net_flight *f = n->spare;
 
-	if (n->n_calls == NET_CALLS_MAX || !c->n_hops || c->n_hops > NET_HOPS_MAX)
+	if (n_calls(n) == NET_CALLS_MAX || !c->n_hops || c->n_hops > NET_HOPS_MAX)
 		return err_set(e, ERR_INTERNAL, "a call too many, or without a target");
-	if (n->n_calls == n->cap_calls) {
-		size_t cap = n->cap_calls ? 2 * n->cap_calls : 16;
-		struct net_call **calls = ckd_realloc(n->calls, cap, sizeof(struct net_call *));
-
-		if (!calls)
-			return err_nomem(e);
-		n->calls = calls;
-		n->cap_calls = cap;
-	}
-	f = calloc(1, sizeof *f);
-	if (!f)
+	if (f)
+		n->spare = f->next;
+	else if (!(f = malloc(sizeof *f)))
 		return err_nomem(e);
-	f->ready = c->t_submit = now_ns(n);
-	f->deadline = f->ready + n->o.deadline_ms * MS;
+	*f = (struct net_flight){ .call = c };
+	c->t_submit = net_now(n);
+	f->deadline = c->t_submit + n->o.deadline_ms * NET_MS;
+	n->due = 0;
 	c->flight = f;
-	c->err = (struct err){ 0 };
+	err_clear(&c->err);
 	c->status = 0;
 	c->hop = c->attempts = 0;
 	c->hedged = c->hopeless = false;
 	c->request_id[0] = 0;
 	c->json = (struct json_val){ .type = JSON_NONE };
-	buf_init(&c->body, NET_BODY_MAX);
-	n->calls[n->n_calls++] = c;
+	buf_init(&c->body, n->o.body_max);
+	net_move(&n->waiting, f);
 	n->n_submitted++;
-	n->budget += BUDGET_SHARE;
 	return 0;
 }
 
@@ -193,325 +282,87 @@ void net_used(struct net *n, const struct net_call *c, uint64_t tokens)
 	net_bucket_take(&n->targets[c->hops[c->hop].target]->tokens, (double)tokens - (double)c->hops[c->hop].tokens);
 }
 
-/* ---- decisions --------------------------------------------------------------------------------- */
-
-static void finish(struct net *n, struct net_call *c)
-{
-	c->t_done = now_ns(n);
-	c->flight->done = true;
-}
-
-/* To the next hop that the cause leads to and whose breaker lets a call in; false where there is none. */
-static bool fall_back(struct net *n, struct net_call *c, unsigned cause)
-{
-	for (unsigned h = c->hop + 1; h < c->n_hops; h++) {
-		const struct net_breaker *b = &n->targets[c->hops[h].target]->breaker;
-
-		if (!(c->hops[h].on & cause) || (b->state == NET_OPEN && now_ns(n) < b->until))
-			continue;
-		c->hop = h;
-		c->flight->tries_here = 0;
-		c->flight->ready = now_ns(n);
-		return true;
-	}
-	return false;
-}
-
-/* After a failed request: again later, elsewhere, or never. */
-static void decide(struct net *n, struct net_call *c, const struct net_try *t, const struct err *why)
-{
-	const struct net_verdict *v = &t->verdict;
-	struct net_flight *f = c->flight;
-	int64_t told = net_hint_wait(&t->hint, n->clock.unix_ms(n->clock.arg));
-	bool again = v->retry || (v->conflict && c->idempotency);
-
-	c->err = *why;
-	c->hopeless = !v->retry && v->cause == NET_ON_ERROR && v->breaker == NET_NEITHER;
-	if (t->n_events && !t->call->on_restart)
-		again = false;
-	if (again && f->tries_here <= n->o.max_retries && (told >= 0 || n->budget >= 1)) {
-		uint64_t wait = told >= 0 ? (uint64_t)told :
-					    net_backoff(n->o.base_ms, n->o.cap_ms, f->tries_here - 1, rng_f64(&n->rng));
-
-		if (wait < n->o.deadline_ms && now_ns(n) + wait * MS <= f->deadline) {
-			f->ready = now_ns(n) + wait * MS;
-			n->budget -= told < 0;
-			if (t->n_events)
-				c->on_restart(c);
-			return;
-		}
-		err_wrap(&c->err, "the next attempt would come %llu ms later, after the deadline",
-			 (unsigned long long)wait);
-	}
-	if (!(t->n_events && !c->on_restart) && v->cause && fall_back(n, c, v->cause)) {
-		if (t->n_events)
-			c->on_restart(c);
-		return;
-	}
-	finish(n, c);
-}
-
-static void drop_try(struct net *n, struct net_call *c, int k, enum net_result r, int64_t told)
-{
-	struct net_try *t = c->flight->tries[k];
-
-	net_breaker_result(&t->target->breaker, t->ticket, r, now_ns(n), told);
-	net_try_free(t);
-	c->flight->tries[k] = NULL;
-	n->n_flying--;
-}
-
-static void learn(struct net *n, struct net_target_state *s, const struct net_try *t, bool good)
-{
-	int64_t drained = net_hint_drained(&t->hint, n->clock.unix_ms(n->clock.arg));
-	uint64_t now = now_ns(n);
-
-	if (good)
-		s->latency[s->n_latencies++ % NET_LATENCIES] = now - t->t_start;
-	if (drained > 0 && now + (uint64_t)drained * MS > s->blocked)
-		s->blocked = now + (uint64_t)drained * MS;
-}
-
-/* A request is over. */
-static void settle(struct net *n, struct net_try *t, CURLcode rc)
-{
-	struct net_call *c = t->call;
-	struct net_flight *f = c->flight;
-	int k = f->tries[1] == t;
-	struct err why = { 0 };
-	bool good = net_try_judge(t, rc, &why);
-	int64_t told = net_hint_wait(&t->hint, n->clock.unix_ms(n->clock.arg));
-
-	learn(n, t->target, t, good);
-	c->status = t->status;
-	c->t_start = t->t_start;
-	c->t_first = t->t_first;
-	snprintf(c->request_id, sizeof c->request_id, "%s", t->request_id);
-	if (good) {
-		buf_release(&c->body);
-		c->body = t->body; /* json borrows it */
-		c->json = t->json;
-		buf_init(&t->body, 0);
-		c->err = (struct err){ 0 };
-		drop_try(n, c, k, NET_GOOD, -1);
-		if (f->tries[!k])
-			drop_try(n, c, !k, NET_NEITHER, -1);
-		finish(n, c);
-		return;
-	}
-	if (f->tries[!k]) { /* the other of the two is still under way */
-		drop_try(n, c, k, t->verdict.breaker, told);
-		return;
-	}
-	net_breaker_result(&t->target->breaker, t->ticket, t->verdict.breaker, now_ns(n), told);
-	t->ticket = UINT64_MAX;
-	decide(n, c, t, &why);
-	drop_try(n, c, k, NET_NEITHER, -1);
-}
-
-/* ---- starting ---------------------------------------------------------------------------------- */
-
-static int start(struct net *n, struct net_call *c, int k, uint64_t ticket, struct err *e)
-{
-	struct net_flight *f = c->flight;
-	struct net_target_state *s = n->targets[c->hops[c->hop].target];
-	uint64_t now = now_ns(n), left = (f->deadline - now) / MS + 1;
-
-	if (net_try_start(&f->tries[k], n, c, n->o.timeout_ms < left ? n->o.timeout_ms : left, e))
-		return -1;
-	f->tries[k]->ticket = ticket;
-	net_bucket_take(&s->requests, 1);
-	net_bucket_take(&s->tokens, (double)c->hops[c->hop].tokens);
-	n->n_flying++;
-	c->attempts++;
-	f->tries_here++;
-	return 0;
-}
-
-/* All breakers are open: to the hop whose breaker lets a call in first; when that is. */
-static uint64_t earliest(struct net *n, struct net_call *c, uint64_t when)
-{
-	unsigned best = c->hop;
-
-	for (unsigned h = 0; h < c->n_hops; h++) {
-		const struct net_breaker *b = &n->targets[c->hops[h].target]->breaker;
-
-		if ((!h || (c->hops[h].on & NET_ON_ERROR)) && b->state == NET_OPEN && b->until < when) {
-			when = b->until;
-			best = h;
-		}
-	}
-	if (best != c->hop)
-		c->flight->tries_here = 0;
-	c->hop = best;
-	return when;
-}
-
-/* A waiting call whose time has come: starts it, or sets when to look again. */
-static int try_now(struct net *n, struct net_call *c, struct err *e)
-{
-	struct net_flight *f = c->flight;
-	struct net_target_state *s = n->targets[c->hops[c->hop].target];
-	uint64_t now = now_ns(n), ticket = 0, when, w;
-
-	when = s->blocked > now ? s->blocked : 0;
-	w = net_bucket_when(&s->requests, 1, now);
-	when = w > when ? w : when;
-	w = net_bucket_when(&s->tokens, (double)c->hops[c->hop].tokens, now);
-	when = w > when ? w : when;
-	if (when) {
-		if (when > f->deadline) {
-			if (fall_back(n, c, NET_ON_LIMIT))
-				return 0;
-			err_set(&c->err, ERR_RATE_LIMIT, "%s: the rate limit allows no request before the deadline", s->host);
-			finish(n, c);
-		}
-		f->ready = when;
-		return 0;
-	}
-	when = n->o.no_breaker ? 0 : net_breaker_admit(&ticket, &s->breaker, now);
-	if (!when)
-		return start(n, c, 0, ticket, e);
-	if (fall_back(n, c, NET_ON_ERROR))
-		return 0;
-	when = earliest(n, c, when);
-	if (when != NET_NEVER && (n->o.fail_fast || when > f->deadline)) {
-		char last[256];
-
-		snprintf(last, sizeof last, "%.255s", c->err.code ? c->err.text : "");
-		err_set(&c->err, ERR_CIRCUIT_OPEN, "%s failed too often and is left alone for %llu s more%s%s", s->host,
-			(unsigned long long)((when - now) / (1000 * MS)), last[0] ? ": " : "", last);
-		finish(n, c);
-	}
-	f->ready = when == NET_NEVER ? now + 10 * MS : when; /* a probe is out: its result comes any moment */
-	return 0;
-}
-
-/* The 95th percentile of a target's latest latencies, or NET_NEVER while too few are known. */
-static uint64_t p95(const struct net_target_state *s)
-{
-	uint64_t v[NET_LATENCIES], n = s->n_latencies < NET_LATENCIES ? s->n_latencies : NET_LATENCIES;
-
-	if (n < HEDGE_AFTER)
-		return NET_NEVER;
-	for (uint64_t i = 0; i < n; i++) {
-		uint64_t x = s->latency[i], at = i;
-
-		for (; at && v[at - 1] > x; at--)
-			v[at] = v[at - 1];
-		v[at] = x;
-	}
-	return v[n * 95 / 100];
-}
-
-/* When a flying call wants a second request; starts it when that is now. */
-static int hedge(uint64_t *when, struct net *n, struct net_call *c, struct err *e)
-{
-	struct net_flight *f = c->flight;
-	const struct net_try *t = f->tries[0];
-	uint64_t after, ticket, now = now_ns(n);
-
-	*when = NET_NEVER;
-	if (!n->o.hedge || c->on_event || !t || f->tries[1] || t->t_first ||
-	    (double)(n->n_hedged + 1) > HEDGE_SHARE * (double)n->n_submitted)
-		return 0;
-	after = p95(t->target);
-	if (after == NET_NEVER)
-		return 0;
-	if (t->t_start + after > now) {
-		*when = t->t_start + after;
-		return 0;
-	}
-	if (t->target->breaker.state != NET_CLOSED || net_bucket_when(&t->target->requests, 1, now) ||
-	    net_breaker_admit(&ticket, &t->target->breaker, now))
-		return 0;
-	n->n_hedged++;
-	c->hedged = true;
-	return start(n, c, 1, ticket, e);
-}
-
-/* Starts all that is due; *next is when something else will be. */
-static int start_due(uint64_t *next, struct net *n, struct err *e)
-{
-	*next = NET_NEVER;
-	for (size_t i = 0; i < n->n_calls; i++) {
-		struct net_call *c = n->calls[i];
-		struct net_flight *f = c->flight;
-		uint64_t when;
-
-		if (f->done)
-			continue;
-		if (f->tries[0] || f->tries[1]) {
-			if (hedge(&when, n, c, e))
-				return -1;
-		} else {
-			while (!f->done && !f->tries[0] && f->ready <= now_ns(n))
-				if (try_now(n, c, e))
-					return -1;
-			when = f->tries[0] ? NET_NEVER : f->ready;
-		}
-		if (f->done)
-			when = 0;
-		*next = when < *next ? when : *next;
-	}
-	return 0;
-}
-
 /* ---- the loop ---------------------------------------------------------------------------------- */
 
 static struct net_call *take_done(struct net *n)
 {
-	for (size_t i = 0; i < n->n_calls; i++) {
-		struct net_call *c = n->calls[i];
+	struct net_flight *f = n->done.first;
+	struct net_call *c;
 
-		if (!c->flight->done)
-			continue;
-		memmove(n->calls + i, n->calls + i + 1, (n->n_calls - i - 1) * sizeof(struct net_call *));
-		n->n_calls--;
-		free(c->flight);
-		c->flight = NULL;
-		return c;
-	}
-	return NULL;
+	if (!f)
+		return NULL;
+	c = f->call;
+	n->done.first = f->next;
+	*(f->next ? &f->next->prev : &n->done.last) = NULL;
+	n->done.n--;
+	f->next = n->spare;
+	n->spare = f;
+	c->flight = NULL;
+	return c;
 }
 
-/* Lets curl work and settles what is over. */
-static int perform(struct net *n, struct err *e)
+/* Settles what is over. */
+static void settle_all(struct net *n)
 {
-	int running, left;
-	CURLMcode rc = n->curl->curl_multi_perform(n->multi, &running);
 	CURLMsg *m;
+	int left;
 
-	if (rc)
-		return err_set(e, ERR_INTERNAL, "libcurl: %s", n->curl->curl_multi_strerror(rc));
 	while ((m = n->curl->curl_multi_info_read(n->multi, &left))) {
 		struct net_try *t = NULL;
 		CURLcode result = m->data.result;
 
 		n->curl->curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-		settle(n, t, result);
+		net_settle(n, t, result);
 	}
-	return 0;
 }
 
-/* Sleeps until `until` at the latest, in slices that see a signal. */
-static int wait_until(struct net *n, uint64_t until, struct err *e)
+static int act(struct net *n, curl_socket_t fd, int what, struct err *e)
 {
-	uint64_t now = now_ns(n), ms = until <= now ? 0 : (until - now + MS - 1) / MS;
-	CURLMcode rc;
+	int running;
+	CURLMcode rc = n->curl->curl_multi_socket_action(n->multi, fd, what, &running);
 
-	if (!n->n_flying && n->clock.sleep_ns) {
+	return rc ? err_set(e, ERR_INTERNAL, "libcurl: %s", n->curl->curl_multi_strerror(rc)) : 0;
+}
+
+/* Waits until `until` (ns by n's clock) at the latest and lets curl work on what happened. */
+static int turn(struct net *n, uint64_t until, struct err *e)
+{
+	uint64_t now = net_now(n), real = time_mono_ns(), ms = until <= now ? 0 : (until - now + NET_MS - 1) / NET_MS;
+	struct epoll_event ev[EVENTS];
+	int got;
+
+	if (!n->flying.n && n->clock.sleep_ns) {
 		if (until > now)
 			n->clock.sleep_ns(n->clock.arg, until - now);
 		return 0;
 	}
-	rc = n->curl->curl_multi_poll(n->multi, NULL, 0, (int)(ms < 100 ? ms : 100), NULL);
-	return rc ? err_set(e, ERR_INTERNAL, "libcurl: %s", n->curl->curl_multi_strerror(rc)) : 0;
+	ms = ms < SLICE_MS ? ms : SLICE_MS;
+	if (n->curl_due <= real)
+		ms = 0;
+	else if (n->curl_due - real < ms * NET_MS)
+		ms = (n->curl_due - real + NET_MS - 1) / NET_MS;
+	got = epoll_wait(n->poll, ev, EVENTS, (int)ms);
+	if (got < 0 && errno != EINTR)
+		return err_sys(e, ERR_INTERNAL, errno, "waiting for connections");
+	for (int i = 0; i < got; i++) {
+		int what = (ev[i].events & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
+			   (ev[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) | (ev[i].events & EPOLLERR ? CURL_CSELECT_ERR : 0);
+
+		if (act(n, ev[i].data.fd, what, e))
+			return -1;
+	}
+	if (n->curl_due <= time_mono_ns()) {
+		n->curl_due = NET_NEVER; /* it says when again */
+		if (act(n, CURL_SOCKET_TIMEOUT, 0, e))
+			return -1;
+	}
+	settle_all(n);
+	return 0;
 }
 
 int net_step(struct net_call **done, struct net *n, unsigned max_wait_ms, struct err *e)
 {
-	uint64_t end = now_ns(n) + max_wait_ms * MS, next;
+	uint64_t end = 0, next;
 
 	for (*done = NULL;;) {
 		if (os_stop_signal()) {
@@ -520,12 +371,17 @@ int net_step(struct net_call **done, struct net *n, unsigned max_wait_ms, struct
 				e->sys = os_stop_signal();
 			return -1;
 		}
-		if (perform(n, e) || start_due(&next, n, e)) /* in this order: what failed may be due soon */
+		if (net_start_due(n, e))
 			return -1;
 		*done = take_done(n);
-		if (*done || !n->n_calls || now_ns(n) >= end)
+		if (*done || !net_busy(n))
 			return 0;
-		if (wait_until(n, next < end ? next : end, e))
+		if (!end)
+			end = net_now(n) + max_wait_ms * NET_MS;
+		else if (net_now(n) >= end)
+			return 0;
+		next = n->due < n->hedge_due ? n->due : n->hedge_due;
+		if (turn(n, next < end ? next : end, e))
 			return -1;
 	}
 }

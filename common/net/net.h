@@ -11,6 +11,10 @@
  * libcurl is loaded when the first net_new() runs, so that a tool that calls no service does not wait for it (about 10 ms).
  * It gives proxies (HTTPS_PROXY, NO_PROXY, …), HTTP/2, keep-alive and TLS with verification; CURL_CA_BUNDLE, SSL_CERT_FILE and
  * SSL_CERT_DIR name other authorities, as for curl(1). Redirects are not followed: no key ever goes to another host.
+ *
+ * A retry that the service did not ask for is paid for from a budget of a tenth of the good calls and ten a second; while it is
+ * empty such retries wait, so that a service in trouble gets little more than its normal load. A stream is whole with [DONE], or
+ * without it when all its choices have their finish_reason.
  */
 #ifndef NET_NET_H
 #define NET_NET_H
@@ -55,8 +59,9 @@ struct net_hint {
 void net_hint_init(struct net_hint *h);
 /* One header; names in any case; junk is ignored. */
 void net_hint_add(struct net_hint *h, struct str name, struct str value);
-/* How long the service wants us to wait, ms; -1 where it does not say. Dates count from its clock, else from now_ms. */
-int64_t net_hint_wait(const struct net_hint *h, int64_t now_ms);
+/* How long the service wants us to wait, ms; -1 where it does not say. Dates count from its clock, else from now_ms. The resets
+ * of limits that are not used up count only in an answer that is about limits (429). */
+int64_t net_hint_wait(const struct net_hint *h, bool limited, int64_t now_ms);
 /* The same of a limit that is used up (nothing left and its reset is said), -1 where none is. */
 int64_t net_hint_drained(const struct net_hint *h, int64_t now_ms);
 /* "120ms", "1s", "6m0s", "1h2m3.5s", "12" (seconds) as ms; -1: no duration. */
@@ -126,8 +131,9 @@ struct net_opts {
 	uint32_t max_retries;        /* of one target; 3: at most 4 requests */
 	uint64_t timeout_ms;         /* of one request, answer included */
 	uint64_t connect_timeout_ms;
-	uint64_t deadline_ms;        /* of a call, with all its retries and waits */
+	uint64_t deadline_ms;        /* of a call, with all its retries and waits but for its turn in our own buckets */
 	uint64_t base_ms, cap_ms;    /* of the backoff */
+	size_t body_max;             /* of an answer, unpacked; also of a stream in all */
 	bool no_breaker;
 	bool fail_fast;              /* an open breaker fails a call at once: ERR_CIRCUIT_OPEN */
 	bool hedge;                  /* a second request after the 95th percentile, for at most 2 % of the calls */
@@ -137,10 +143,11 @@ struct net_opts {
 #define NET_OPTS_INIT                                                                         \
 	{                                                                                     \
 		.max_retries = 3, .timeout_ms = 120000, .connect_timeout_ms = 10000,          \
-		.deadline_ms = 600000, .base_ms = 500, .cap_ms = 30000                        \
+		.deadline_ms = 600000, .base_ms = 500, .cap_ms = 30000,                       \
+		.body_max = NET_BODY_MAX                                                      \
 	}
 struct net;
-/* ERR_OPEN when libcurl is not there. */
+/* ERR_OPEN when libcurl is not there. SIGPIPE is ignored from then on: a reader that is gone shows as EPIPE. */
 int net_new(struct net **out, const struct net_opts *o, struct err *e);
 /* Ends what is in flight; the calls' owners release them. */
 void net_free(struct net *n);

@@ -1,92 +1,6 @@
 /* Tests of calls against a server of planned faults on 127.0.0.1. */
 #include "config.h"
-#include "net/net.h"
-#include "net/fault.h"
-#include "tap.h"
-#include <stdlib.h>
-#include <unistd.h>
-
-/* A clock that jumps while nothing is in flight. */
-static uint64_t ahead;
-static uint64_t mono(void *arg)
-{
-	(void)arg;
-	return time_mono_ns() + ahead;
-}
-static int64_t unix_ms(void *arg)
-{
-	(void)arg;
-	return 784111775000;
-}
-static void jump(void *arg, uint64_t ns)
-{
-	(void)arg;
-	ahead += ns;
-}
-
-static struct net_opts opts;
-static struct net *n;
-static struct net_key *key;
-static struct fault *servers[2];
-static struct err e;
-static uint64_t slept0;
-
-/* A client with a target for each script. */
-static void setup(const char *a, const char *b)
-{
-	const char *scripts[2] = { a, b };
-	char url[64];
-	unsigned at;
-
-	opts = (struct net_opts)NET_OPTS_INIT;
-	opts.clock = (struct net_clock){ mono, unix_ms, jump, NULL };
-	opts.seed = 1;
-	if (net_new(&n, &opts, &e)) {
-		fprintf(stderr, "%s\n", e.text);
-		exit(1);
-	}
-	for (int i = 0; i < 2 && scripts[i]; i++) {
-		servers[i] = fault_start(scripts[i], 1000, 20, NULL);
-		if (!servers[i])
-			exit(1);
-		snprintf(url, sizeof url, "http://127.0.0.1:%u/v1/", fault_port(servers[i]));
-		if (net_add_target(&at, n, &(struct net_target){ .base_url = url, .key = key }, &e))
-			exit(1);
-	}
-	slept0 = ahead;
-}
-
-static void teardown(void)
-{
-	net_free(n);
-	for (int i = 0; i < 2; i++) {
-		fault_stop(servers[i]);
-		servers[i] = NULL;
-	}
-}
-
-/* One call to its end. */
-static void call(struct net_call *c)
-{
-	struct net_call *done = NULL;
-
-	if (!c->path)
-		c->path = "/chat/completions";
-	if (!c->n_hops)
-		c->n_hops = 1;
-	if (!c->hops[0].body.p)
-		c->hops[0].body = STR("{\"model\":\"m\"}");
-	if (net_submit(n, c, &e))
-		exit(1);
-	while (!done)
-		if (net_step(&done, n, 5000, &e))
-			exit(1);
-}
-
-static double slept_ms(void)
-{
-	return (double)(ahead - slept0) / 1e6;
-}
+#include "net/rig.h"
 
 static void one(const char *script, enum err_code code, unsigned attempts, const char *what)
 {
@@ -117,6 +31,9 @@ static void test_answers(void)
 	    1, "over the context");
 	one("{\"status\":400,\"body\":\"{\\\"error\\\":{\\\"message\\\":\\\"bad sk-planted-key\\\"}}\"}", ERR_INVALID_FIELD, 1,
 	    "another 400, with the key in its words");
+	one("{\"body\":\"{\\\"error\\\":{\\\"message\\\":\\\"no sk-planted-key\\\"}}\"}", ERR_SERVER, 4, "an error under 200");
+	one("{\"body\":\"{\\\"error\\\":{\\\"code\\\":400,\\\"message\\\":\\\"bad\\\"}}\"}", ERR_INVALID_FIELD, 1,
+	    "that carries a status of its own");
 	one("{\"status\":409}", ERR_INVALID_FIELD, 1, "409 without an idempotency key");
 	one("{\"reset\":true}\n{\"body\":\"{}\"}", ERR_OK, 2, "a reset, then an answer");
 	one("{\"body\":\"{\\\"a\\\":1}\",\"cut\":3}\n{\"body\":\"{}\"}", ERR_OK, 2, "a cut body, then an answer");
@@ -163,17 +80,11 @@ static void test_waits(void)
 static void test_timeout(void)
 {
 	struct net_call c = { 0 };
-	struct net_opts o = NET_OPTS_INIT;
-	unsigned at;
-	char url[64];
 
-	setup("{\"body\":\"{}\",\"stall_ms\":5000}", NULL);
-	net_free(n);
-	o.timeout_ms = 150;
-	o.max_retries = 0;
-	net_new(&n, &o, &e);
-	snprintf(url, sizeof url, "http://127.0.0.1:%u/v1", fault_port(servers[0]));
-	net_add_target(&at, n, &(struct net_target){ .base_url = url }, &e);
+	opts = rig_opts();
+	opts.timeout_ms = 150;
+	opts.max_retries = 0;
+	setup_opts("{\"body\":\"{}\",\"stall_ms\":5000}", NULL);
 	call(&c);
 	OK(c.err.code == ERR_TIMEOUT && (c.t_done - c.t_submit) / 1000000 < 2000, "a body that stalls: %s", c.err.text);
 	net_call_release(&c);
@@ -221,18 +132,11 @@ static void test_fallback(void)
 static void test_circuit(void)
 {
 	struct net_call c = { 0 }, d = { 0 }, g = { 0 };
-	struct net_opts o = NET_OPTS_INIT;
-	unsigned at;
-	char url[64];
 
-	setup("{\"status\":500}\n{\"status\":500}\n{\"status\":500}\n{\"body\":\"{}\"}", NULL);
-	net_free(n);
-	o.deadline_ms = 10000;
-	o.max_retries = 2;
-	o.clock = opts.clock;
-	net_new(&n, &o, &e);
-	snprintf(url, sizeof url, "http://127.0.0.1:%u/v1", fault_port(servers[0]));
-	net_add_target(&at, n, &(struct net_target){ .base_url = url }, &e);
+	opts = rig_opts();
+	opts.deadline_ms = 10000;
+	opts.max_retries = 2;
+	setup_opts("{\"status\":500}\n{\"status\":500}\n{\"status\":500}\n{\"body\":\"{}\"}", NULL);
 	call(&c);
 	OK(c.err.code == ERR_SERVER && c.attempts == 3, "three failures");
 	call(&d);
@@ -281,6 +185,12 @@ static void test_stream(void)
 	       "a torn stream is asked for again, whole");
 	stream("{" SSE ":[\"data: {}\\n\\nevent: error\\ndata: {\\\"error\\\":{\\\"message\\\":\\\"overloaded\\\"}}\\n\\n\"]}\n"
 	       "{" SSE ":[\"data: [DONE]\\n\\n\"]}", ERR_OK, 0, 2, "an error inside a stream too");
+	stream("{" SSE ":[\"data: {\\\"choices\\\":[{\\\"index\\\":0,\\\"finish_reason\\\":\\\"stop\\\"}]}\\n\\n\"]}", ERR_OK, 1, 1,
+	       "a stream without [DONE] whose choice has ended");
+	stream("{" SSE ":[\"data: {\\\"choices\\\":[{\\\"index\\\":0,\\\"finish_reason\\\":\\\"stop\\\"}]}\\n\\n\","
+	       "\"data: {\\\"choices\\\":[{\\\"index\\\":1,\\\"finish_reason\\\":null}]}\\n\\n\"]}", ERR_SERVER, 2, 4,
+	       "one of two choices has not ended: torn");
+	stream("{}", ERR_OK, 0, 1, "an answer that is no stream though one was asked for");
 	stream("{" SSE ":[\"!!\\n\\u0001\\ndata: junk\\n\\ndata: {}\\n\\ndata: [DONE]\\n\\n\"]}", ERR_OK, 1, 1,
 	       "junk in between is passed over");
 }
@@ -323,12 +233,7 @@ static void test_urls(void)
 
 int main(void)
 {
-	unsetenv("http_proxy");
-	unsetenv("all_proxy");
-	unsetenv("ALL_PROXY");
-	setenv("LLMU_TEST_KEY", "sk-planted-key", 1);
-	if (net_key_env(&key, "LLMU_TEST_KEY", &e))
-		return 1;
+	rig_begin();
 	test_answers();
 	test_waits();
 	test_timeout();
@@ -337,6 +242,5 @@ int main(void)
 	test_stream();
 	test_many();
 	test_urls();
-	net_key_free(key);
-	return tap_done();
+	return rig_end();
 }

@@ -1,4 +1,9 @@
-/* net_client: a client, its targets, a request in flight. */
+/*
+ * net_client: a client, its targets, a request on the wire.
+ *
+ * A call is in one of three lists: waiting (for a bucket, a breaker, the end of a backoff), flying (one request, with a hedge
+ * two), done. net.c moves bytes and keeps time, net_turn.c decides what becomes of a call, net_try.c is one request.
+ */
 #ifndef NET_NET_CLIENT_H
 #define NET_NET_CLIENT_H
 
@@ -6,46 +11,74 @@
 #include <limits.h>
 #include <strings.h>
 
+#define NET_MS ((uint64_t)1000000)
 #define NET_CALLS_MAX 65536
 #define NET_TARGETS_MAX 64
 #define NET_LATENCIES 64
+#define NET_BUDGET_START 10.0 /* retries */
 
+struct net_flight { /* a call's private part */
+	struct net_call *call;
+	struct net_list *in;
+	struct net_flight *prev, *next;
+	struct net_try *tries[2];  /* the second is a hedge */
+	uint64_t ready, deadline;  /* not before; not after */
+	unsigned tries_on[NET_HOPS_MAX]; /* requests to each hop */
+	bool owes;                 /* its next request is a retry that the budget has to pay for */
+};
+struct net_list { /* in order of arrival */
+	struct net_flight *first, *last;
+	size_t n;
+};
 struct net_target_state {
 	struct net_target t;
 	char *url, *host;          /* without a slash at its end; for messages */
+	char *ca_file, *ca_dir;    /* of the environment, or NULL */
+	struct curl_slist *headers[2]; /* the same for all its requests: for whole answers, for streams */
+	struct net_try *idle;      /* handles to be used again */
 	struct net_breaker breaker;
 	struct net_bucket requests, tokens;
 	uint64_t blocked;          /* the service said that nothing is left until then */
 	uint64_t latency[NET_LATENCIES], n_latencies; /* ring, for hedging */
+	uint64_t p95, p95_of;      /* and what it comes to, after so many of them */
 };
 struct net {
 	struct net_opts o;
 	struct net_clock clock;
 	const struct net_curl *curl;
 	CURLM *multi;
+	int poll;                  /* epoll: curl's sockets */
+	uint64_t curl_due;         /* when curl wants to be called without an event; NET_NEVER: not */
 	struct rng rng;
 	struct net_target_state *targets[NET_TARGETS_MAX];
 	unsigned n_targets;
-	struct net_call **calls;   /* in order of submission */
-	size_t n_calls, cap_calls;
-	size_t n_flying;
-	double budget;             /* retries that may still be made */
-	uint64_t n_submitted, n_hedged;
+	struct net_list waiting, flying, done;
+	struct net_flight *spare;  /* to be used again, by `next` */
+	uint64_t due;              /* no waiting call is ready before */
+	double budget;             /* retries that may be made now */
+	uint64_t budget_at;
+	uint64_t n_submitted, n_hedged, hedge_due;
 };
+/* A request. Its handle, with all that is the same for a target, is used again and again. */
 struct net_try {
 	struct net *client;
-	struct net_call *call;
 	struct net_target_state *target;
 	CURL *easy;
-	bool added;
-	struct curl_slist *headers;
+	struct net_try *next;      /* idle */
 	char detail[CURL_ERROR_SIZE];
+	char path[128];            /* of the URL that is set */
+	struct buf own_text;       /* of `own` */
+	bool added;
+	/* of one request; from here on cleared */
+	struct net_call *call;
+	struct curl_slist own[2];  /* headers of this request, in front of the target's */
 	struct buf body;
 	struct json_val json;      /* borrows body */
 	struct net_sse sse;
 	uint64_t n_events;
+	uint64_t opened, finished; /* choices of a stream that were seen, that got their finish_reason: a bit each */
 	struct net_hint hint;
-	size_t header_bytes;
+	size_t header_bytes, body_bytes;
 	char type[64], request_id[128];
 	int status;
 	uint64_t ticket, t_start, t_first;
@@ -53,16 +86,34 @@ struct net_try {
 	bool judged, given_up;     /* verdict is set; the caller gave up */
 	struct net_verdict verdict;
 };
-struct net_flight {
-	struct net_try *tries[2];  /* the second is a hedge */
-	uint64_t ready, deadline;  /* not before; not after */
-	unsigned tries_here;       /* requests to the present hop */
-	bool done;
-};
 
+static inline uint64_t net_now(const struct net *n)
+{
+	return n->clock.mono_ns(n->clock.arg);
+}
+static inline int64_t net_unix_ms(const struct net *n)
+{
+	return n->clock.unix_ms(n->clock.arg);
+}
+void net_move(struct net_list *to, struct net_flight *f);
+
+/* ---- decisions (net_turn.c) -------------------------------------------------------------------- */
+
+/* A request is over. */
+void net_settle(struct net *n, struct net_try *t, CURLcode rc);
+/* Starts all that is due and sets n->due and n->hedge_due. */
+int net_start_due(struct net *n, struct err *e);
+
+/* ---- one request (net_try.c) ------------------------------------------------------------------- */
+
+/* The headers that all requests to a target share. */
+int net_headers_new(struct net_target_state *s, struct err *e);
+void net_headers_free(struct net_target_state *s);
 int net_try_start(struct net_try **out, struct net *n, struct net_call *c, uint64_t timeout_ms, struct err *e);
 /* Was it a success? Else t->verdict and e say what it was. */
 bool net_try_judge(struct net_try *t, CURLcode rc, struct err *e);
+/* Takes it off the wire and keeps its handle. */
+void net_try_end(struct net_try *t);
 void net_try_free(struct net_try *t);
 
 #endif

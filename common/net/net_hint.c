@@ -155,6 +155,8 @@ static void limit_header(struct net_hint *h, struct str name, struct str value)
 	static const char *const kinds[4] = { "requests", "tokens", "input-tokens", "output-tokens" };
 	char text[64];
 
+	if (name.n < 20 || (strncasecmp(name.p, "x-ratelimit-", 12) && strncasecmp(name.p, "anthropic-ratelimit-", 20)))
+		return; /* as nearly all headers do */
 	for (size_t i = 0; i < 4; i++) {
 		snprintf(text, sizeof text, "x-ratelimit-remaining-%s", kinds[i]);
 		if (named(name, text) || (snprintf(text, sizeof text, "anthropic-ratelimit-%s-remaining", kinds[i]),
@@ -222,7 +224,7 @@ static int64_t longest(const struct net_hint *h, int64_t now_ms, bool drained, b
 	return wait;
 }
 
-int64_t net_hint_wait(const struct net_hint *h, int64_t now_ms)
+int64_t net_hint_wait(const struct net_hint *h, bool limited, int64_t now_ms)
 {
 	int64_t wait;
 
@@ -233,8 +235,8 @@ int64_t net_hint_wait(const struct net_hint *h, int64_t now_ms)
 			now_ms = h->date * 1000;
 		return h->retry_at * 1000 > now_ms ? h->retry_at * 1000 - now_ms : 0;
 	}
-	wait = longest(h, now_ms, true, true);
-	return wait >= 0 ? wait : longest(h, now_ms, false, false);
+	wait = longest(h, now_ms, true, limited);
+	return wait >= 0 || !limited ? wait : longest(h, now_ms, false, false);
 }
 
 int64_t net_hint_drained(const struct net_hint *h, int64_t now_ms)

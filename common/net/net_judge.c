@@ -156,15 +156,18 @@ void net_judge_error(struct net_verdict *v, struct str text, const char *host, s
 	struct json_val json;
 	struct said s = { 0 };
 	enum err_code code;
+	int64_t status = 500;
 
 	arena_init(&a, NET_BODY_MAX);
 	if (json_parse(&json, text, NULL) == 0)
 		s = read_said(json, &a);
-	code = code_of(500, &s);
+	if (s.code.n)
+		num_i64(&status, s.code, 400, 599, NULL); /* gateways hand on a status in this way */
+	code = code_of((int)status, &s);
 	verdict(v, code);
 	if (s.message.n > 600)
 		s.message.n = 600;
-	err_set(e, code, "%s broke the answer off: " STR_FMT, host,
+	err_set(e, code, "%s answers with an error: " STR_FMT, host,
 		STR_ARG(s.message.n ? s.message : STR("it gave no reason")));
 	arena_release(&a);
 }
@@ -194,15 +197,16 @@ void net_judge_curl(struct net_verdict *v, CURLcode rc, const char *detail, cons
 	case CURLE_UNSUPPORTED_PROTOCOL:
 		err_set(e, ERR_SERVER, "%s: %s; see --base-url", host, detail);
 		return;
-	case CURLE_RECV_ERROR:
-		if (strncmp(detail, "Too large", 9) == 0) { /* headers over libcurl's own limit, lower than ours */
-			err_set(e, ERR_SERVER, "%s: %s", host, detail);
+	default: /* no name, no connection, reset, torn */
+		if (rc == CURLE_SSL_CONNECT_ERROR && strstr(detail, "wrong version number")) {
+			err_set(e, ERR_SERVER, "%s does not speak TLS: is the base URL http://?", host);
 			return;
 		}
-		/* fall through */
-	default: /* no name, no connection, reset, torn */
+		err_set(e, ERR_SERVER, "%s: %s", host, detail);
+		if (strncmp(detail, "Too large", 9) == 0 || /* headers over libcurl's own limit, lower than ours */
+		    strstr(detail, "response 4")) /* a proxy that refuses */
+			return;
 		v->retry = true;
 		v->breaker = NET_BAD;
-		err_set(e, ERR_SERVER, "%s: %s", host, detail);
 	}
 }

@@ -15,7 +15,7 @@ static int64_t hint(const char *name, const char *value, int64_t now_ms)
 
 	net_hint_init(&h);
 	net_hint_add(&h, str_of(name), str_of(value));
-	return net_hint_wait(&h, now_ms);
+	return net_hint_wait(&h, true, now_ms);
 }
 
 static void test_hints(void)
@@ -42,17 +42,17 @@ static void test_hints(void)
 	net_hint_init(&h);
 	net_hint_add(&h, STR("Retry-After"), STR("9"));
 	net_hint_add(&h, STR("retry-after-ms"), STR("100"));
-	OK(net_hint_wait(&h, 0) == 100, "the finer header wins");
+	OK(net_hint_wait(&h, true, 0) == 100, "the finer header wins");
 	net_hint_init(&h);
 	net_hint_add(&h, STR("Date"), STR("Sun, 06 Nov 1994 08:49:30 GMT"));
 	net_hint_add(&h, STR("Retry-After"), STR("Sun, 06 Nov 1994 08:49:37 GMT"));
-	OK(net_hint_wait(&h, 0) == 7000, "a date counts from the service's clock");
+	OK(net_hint_wait(&h, true, 0) == 7000, "a date counts from the service's clock");
 	net_hint_init(&h);
 	net_hint_add(&h, STR("x-ratelimit-reset-requests"), STR("1s"));
 	net_hint_add(&h, STR("x-ratelimit-remaining-requests"), STR("0"));
 	net_hint_add(&h, STR("x-ratelimit-reset-tokens"), STR("6m0s"));
 	net_hint_add(&h, STR("x-ratelimit-remaining-tokens"), STR("900"));
-	OK(net_hint_wait(&h, 0) == 1000 && net_hint_drained(&h, 0) == 1000, "the limit that is used up counts");
+	OK(net_hint_wait(&h, true, 0) == 1000 && net_hint_drained(&h, 0) == 1000, "the limit that is used up counts");
 }
 
 static void test_backoff(void)

@@ -1,7 +1,7 @@
 /* net_try: one request on the wire: its handle, its headers, what comes back. */
 #include "config.h"
 #include "net/net_client.h"
-#include "os/os.h"
+#include <stdlib.h>
 #include "base/banned.h"
 
 #define EVENT_MAX ((size_t)16 << 20)
@@ -17,10 +17,16 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 
 	t->header_bytes += line.n;
 	if (t->header_bytes > NET_HEADERS_MAX) {
-		err_set(&t->err, ERR_SERVER, "the answer's headers are longer than 1 MiB");
+		err_set(&t->err, ERR_SERVER, "%s: the answer's headers are longer than 1 MiB", t->target->host);
 		return 0;
 	}
 	if (str_starts(line, STR("HTTP/"))) {
+		size_t sp = str_find(line, STR(" "), 0);
+		uint64_t status = 0;
+
+		if (sp + 4 <= line.n)
+			num_u64(&status, str_sub(line, sp + 1, sp + 4), 0, 999, NULL);
+		t->status = (int)status;
 		net_hint_init(&t->hint);
 		t->type[0] = t->request_id[0] = 0;
 		return line.n;
@@ -39,6 +45,22 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 	return line.n;
 }
 
+/* Which choices of a stream have begun and which have said why they ended. */
+static void note_choices(struct net_try *t, struct json_val event)
+{
+	struct json_iter it = json_elements(json_get(event, "choices"));
+	struct json_val v;
+
+	while (json_next(&v, &it)) {
+		int64_t index = 0;
+
+		json_i64(&index, json_get(v, "index"), NULL);
+		t->opened |= (uint64_t)1 << (index & 63);
+		if (json_get(v, "finish_reason").type == JSON_STRING)
+			t->finished |= (uint64_t)1 << (index & 63);
+	}
+}
+
 /* An event of the stream: an error ends it, anything else is the caller's. */
 static int on_event(void *arg, struct str event, struct str data, struct err *e)
 {
@@ -53,6 +75,7 @@ static int on_event(void *arg, struct str event, struct str data, struct err *e)
 		return -1;
 	}
 	t->n_events++;
+	note_choices(t, v);
 	if (t->call->on_event(t->call, event, data, e)) {
 		t->given_up = true;
 		return -1;
@@ -64,132 +87,201 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 {
 	struct net_try *t = arg;
 	struct str bytes = { p, size * n };
-	long status = 0;
 
 	if (!t->t_first)
-		t->t_first = t->client->clock.mono_ns(t->client->clock.arg);
-	t->client->curl->curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (t->call->on_event && status == 200 && !strncasecmp(t->type, "text/event-stream", 17))
+		t->t_first = net_now(t->client);
+	t->body_bytes += bytes.n;
+	if (t->body_bytes > t->client->o.body_max) {
+		err_set(&t->err, ERR_SERVER, "%s: the answer is longer than %zu MiB", t->target->host,
+			t->client->o.body_max >> 20);
+		return 0;
+	}
+	if (t->call->on_event && t->status == 200 && !strncasecmp(t->type, "text/event-stream", 17))
 		return net_sse_feed(&t->sse, bytes, on_event, t, &t->err) ? 0 : bytes.n;
 	buf_adds(&t->body, bytes);
-	if (t->body.failed == ERR_NOMEM)
-		err_nomem(&t->err);
-	else if (t->body.failed)
-		err_set(&t->err, ERR_SERVER, "the answer is longer than 256 MiB");
-	return t->body.failed ? 0 : bytes.n;
+	return buf_check(&t->body, &t->err) ? 0 : bytes.n;
 }
 
 /* ---- what is sent ------------------------------------------------------------------------------ */
 
-static int add_header(struct net_try *t, struct err *e, const char *name, const char *value)
+/* One line in front of *list; its text is wiped by net_headers_free(). */
+static int add_header(struct curl_slist **list, const char *name, const char *value, struct err *e)
 {
-	struct buf b;
-	struct curl_slist *l = NULL;
+	size_t n = strlen(name) + strlen(value) + 1;
+	struct curl_slist *l = malloc(sizeof *l);
+	char *text = malloc(n);
 
-	buf_init(&b, (size_t)64 << 10);
-	buf_addz(&b, name);
-	buf_addz(&b, value);
-	if (buf_check(&b, e) == 0) {
-		l = t->client->curl->curl_slist_append(t->headers, b.p);
-		if (l)
-			t->headers = l;
-		else
-			err_nomem(e);
+	if (!l || !text) {
+		free(l);
+		free(text);
+		return err_nomem(e);
 	}
-	if (b.p)
-		explicit_bzero(b.p, b.cap);
-	buf_release(&b);
-	return l ? 0 : -1;
-}
-
-static int headers(struct net_try *t, struct err *e)
-{
-	const struct net_call *c = t->call;
-	const struct net_key *k = t->target->t.key;
-	char name[128];
-
-	if (add_header(t, e, "Content-Type: ", "application/json") || add_header(t, e, "Expect:", "") ||
-	    add_header(t, e, "Accept: ", c->on_event ? "text/event-stream, application/json" : "application/json"))
-		return -1;
-	if (k) {
-		snprintf(name, sizeof name, "%s: ", t->target->t.key_header ? t->target->t.key_header : "");
-		if (add_header(t, e, t->target->t.key_header ? name : "Authorization: Bearer ", k->text))
-			return -1;
-	}
-	if (c->traceparent && add_header(t, e, "traceparent: ", c->traceparent))
-		return -1;
-	if (c->idempotency) { /* another target, another request */
-		snprintf(name, sizeof name, c->hop ? "Idempotency-Key: h%u-" : "Idempotency-Key: ", c->hop);
-		if (add_header(t, e, name, c->idempotency))
-			return -1;
-	}
+	snprintf(text, n, "%s%s", name, value);
+	*l = (struct curl_slist){ text, *list };
+	*list = l;
 	return 0;
 }
 
-#define SET(opt, val) t->client->curl->curl_easy_setopt(t->easy, opt, val)
-static int options(struct net_try *t, uint64_t timeout_ms, struct err *e)
+int net_headers_new(struct net_target_state *s, struct err *e)
 {
-	const struct net_opts *o = &t->client->o;
-	struct str body = t->call->hops[t->call->hop].body;
-	const char *ca = os_env("CURL_CA_BUNDLE"), *dir = os_env("SSL_CERT_DIR");
-	struct buf url;
+	static const char *const accept[2] = { "application/json", "text/event-stream, application/json" };
+	const struct net_key *k = s->t.key;
+	char name[128];
+
+	snprintf(name, sizeof name, "%s: ", s->t.key_header ? s->t.key_header : "");
+	for (int i = 0; i < 2; i++)
+		if (add_header(&s->headers[i], "Content-Type: ", "application/json", e) ||
+		    add_header(&s->headers[i], "Expect:", "", e) || add_header(&s->headers[i], "Accept: ", accept[i], e) ||
+		    (k && add_header(&s->headers[i], s->t.key_header ? name : "Authorization: Bearer ", k->text, e)))
+			return -1;
+	return 0;
+}
+
+void net_headers_free(struct net_target_state *s)
+{
+	for (int i = 0; i < 2; i++)
+		while (s->headers[i]) {
+			struct curl_slist *l = s->headers[i];
+
+			s->headers[i] = l->next;
+			explicit_bzero(l->data, strlen(l->data));
+			free(l->data);
+			free(l);
+		}
+}
+
+#define SET(opt, val) t->client->curl->curl_easy_setopt(t->easy, opt, val)
+
+/* All that is the same for a target's requests. */
+static int fixed_options(struct net_try *t, struct err *e)
+{
+	const struct net_target_state *s = t->target;
 	unsigned bad = 0;
 
-	if (!ca)
-		ca = os_env("SSL_CERT_FILE");
-	buf_init(&url, 8192);
-	buf_addz(&url, t->target->url);
-	buf_addz(&url, t->call->path);
-	if (buf_check(&url, e)) {
-		buf_release(&url);
-		return -1;
-	}
-	bad |= SET(CURLOPT_URL, url.p);
-	buf_release(&url);
 	bad |= SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	bad |= SET(CURLOPT_FOLLOWLOCATION, 0L);
 	bad |= SET(CURLOPT_NOSIGNAL, 1L);
 	bad |= SET(CURLOPT_USERAGENT, "llm-utils/" PACKAGE_VERSION);
-	bad |= SET(CURLOPT_HTTPHEADER, t->headers);
-	bad |= SET(CURLOPT_POSTFIELDS, body.n ? body.p : "");
-	bad |= SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
 	bad |= SET(CURLOPT_HEADERFUNCTION, on_header);
 	bad |= SET(CURLOPT_HEADERDATA, t);
 	bad |= SET(CURLOPT_WRITEFUNCTION, on_body);
 	bad |= SET(CURLOPT_WRITEDATA, t);
 	bad |= SET(CURLOPT_PRIVATE, t);
 	bad |= SET(CURLOPT_ERRORBUFFER, t->detail);
-	bad |= SET(CURLOPT_TIMEOUT_MS, (long)(timeout_ms < LONG_MAX ? timeout_ms : LONG_MAX));
-	bad |= SET(CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_timeout_ms);
+	bad |= SET(CURLOPT_CONNECTTIMEOUT_MS, (long)t->client->o.connect_timeout_ms);
 	bad |= SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	bad |= SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's own answer is none of the service */
 	SET(CURLOPT_ACCEPT_ENCODING, ""); /* whatever this libcurl can unpack */
-	if (!strncmp(t->target->url, "https:", 6))
+	if (!strncmp(s->url, "https:", 6))
 		SET(CURLOPT_PIPEWAIT, 1L); /* share an HTTP/2 connection rather than open another */
-	if (ca)
-		bad |= SET(CURLOPT_CAINFO, ca);
-	if (dir)
-		SET(CURLOPT_CAPATH, dir);
+	if (s->ca_file)
+		bad |= SET(CURLOPT_CAINFO, s->ca_file);
+	if (s->ca_dir)
+		SET(CURLOPT_CAPATH, s->ca_dir);
 	return bad ? err_set(e, ERR_INTERNAL, "libcurl refuses an option") : 0;
+}
+
+static int set_url(struct net_try *t, const char *path, struct err *e)
+{
+	struct buf url;
+	unsigned bad;
+
+	if (t->path[0] && strcmp(t->path, path) == 0)
+		return 0;
+	buf_init(&url, 8192);
+	buf_addz(&url, t->target->url);
+	buf_addz(&url, path);
+	bad = buf_check(&url, NULL) ? 1 : SET(CURLOPT_URL, url.p);
+	buf_release(&url);
+	if (bad)
+		return err_set(e, ERR_USAGE, "the URL is too long");
+	snprintf(t->path, sizeof t->path, "%s", strlen(path) < sizeof t->path ? path : "");
+	return 0;
+}
+
+/* The headers of this request alone, in front of those of its target. */
+static struct curl_slist *own_headers(struct net_try *t, struct err *e)
+{
+	const struct net_call *c = t->call;
+	struct curl_slist *all = t->target->headers[c->on_event != NULL];
+	size_t second;
+
+	buf_reset(&t->own_text);
+	if (c->traceparent)
+		buf_addf(&t->own_text, "traceparent: %s%c", c->traceparent, 0);
+	second = t->own_text.n;
+	if (c->idempotency && c->hop) /* another target, another request */
+		buf_addf(&t->own_text, "Idempotency-Key: h%u-%s", c->hop, c->idempotency);
+	else if (c->idempotency)
+		buf_addf(&t->own_text, "Idempotency-Key: %s", c->idempotency);
+	if (buf_check(&t->own_text, e))
+		return NULL;
+	if (c->traceparent) {
+		t->own[0] = (struct curl_slist){ t->own_text.p, all };
+		all = &t->own[0];
+	}
+	if (c->idempotency) {
+		t->own[1] = (struct curl_slist){ t->own_text.p + second, all };
+		all = &t->own[1];
+	}
+	return all;
+}
+
+static int options(struct net_try *t, uint64_t timeout_ms, struct err *e)
+{
+	struct str body = t->call->hops[t->call->hop].body;
+	struct curl_slist *headers = own_headers(t, e);
+	unsigned bad = 0;
+
+	if (!headers || set_url(t, t->call->path, e))
+		return -1;
+	bad |= SET(CURLOPT_HTTPHEADER, headers);
+	bad |= SET(CURLOPT_POSTFIELDS, body.n ? body.p : "");
+	bad |= SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
+	bad |= SET(CURLOPT_TIMEOUT_MS, (long)(timeout_ms < LONG_MAX ? timeout_ms : LONG_MAX));
+	return bad ? err_set(e, ERR_INTERNAL, "libcurl refuses an option") : 0;
+}
+
+static struct net_try *try_new(struct net *n, struct net_target_state *s, struct err *e)
+{
+	struct net_try *t = s->idle;
+
+	if (t) {
+		s->idle = t->next;
+		memset(&t->call, 0, sizeof *t - offsetof(struct net_try, call));
+		t->detail[0] = 0;
+		return t;
+	}
+	t = calloc(1, sizeof *t);
+	if (!t) {
+		err_nomem(e);
+		return NULL;
+	}
+	t->client = n;
+	t->target = s;
+	buf_init(&t->own_text, (size_t)64 << 10);
+	t->easy = n->curl->curl_easy_init();
+	if (!t->easy)
+		err_nomem(e);
+	if (!t->easy || fixed_options(t, e)) {
+		net_try_free(t);
+		return NULL;
+	}
+	return t;
 }
 
 int net_try_start(struct net_try **out, struct net *n, struct net_call *c, uint64_t timeout_ms, struct err *e)
 {
-	struct net_try *t = calloc(1, sizeof *t);
+	struct net_try *t = try_new(n, n->targets[c->hops[c->hop].target], e);
 
 	if (!t)
-		return err_nomem(e);
-	t->client = n;
+		return -1;
 	t->call = c;
-	t->target = n->targets[c->hops[c->hop].target];
 	net_hint_init(&t->hint);
-	buf_init(&t->body, NET_BODY_MAX);
+	buf_init(&t->body, n->o.body_max);
 	net_sse_init(&t->sse, EVENT_MAX);
-	t->t_start = n->clock.mono_ns(n->clock.arg);
-	t->easy = n->curl->curl_easy_init();
-	if (!t->easy)
-		err_nomem(e);
-	if (!t->easy || headers(t, e) || options(t, timeout_ms, e) ||
-	    (n->curl->curl_multi_add_handle(n->multi, t->easy) && err_nomem(e))) {
+	t->t_start = net_now(n);
+	if (options(t, timeout_ms, e) || (n->curl->curl_multi_add_handle(n->multi, t->easy) && err_nomem(e))) {
 		net_try_free(t);
 		return -1;
 	}
@@ -198,19 +290,28 @@ int net_try_start(struct net_try **out, struct net *n, struct net_call *c, uint6
 	return 0;
 }
 
-void net_try_free(struct net_try *t)
+static void leave_wire(struct net_try *t)
 {
-	const struct net_curl *curl = t->client->curl;
-
 	if (t->added)
-		curl->curl_multi_remove_handle(t->client->multi, t->easy);
-	if (t->easy)
-		curl->curl_easy_cleanup(t->easy);
-	for (struct curl_slist *l = t->headers; l; l = l->next)
-		explicit_bzero(l->data, strlen(l->data));
-	curl->curl_slist_free_all(t->headers);
+		t->client->curl->curl_multi_remove_handle(t->client->multi, t->easy);
+	t->added = false;
 	buf_release(&t->body);
 	net_sse_release(&t->sse);
+}
+
+void net_try_end(struct net_try *t)
+{
+	leave_wire(t);
+	t->next = t->target->idle;
+	t->target->idle = t;
+}
+
+void net_try_free(struct net_try *t)
+{
+	leave_wire(t);
+	if (t->easy)
+		t->client->curl->curl_easy_cleanup(t->easy);
+	buf_release(&t->own_text);
 	free(t);
 }
 
@@ -222,13 +323,21 @@ static bool whole(struct net_try *t, struct err *e)
 	const char *host = t->target->host;
 
 	if (t->call->on_event && !strncasecmp(t->type, "text/event-stream", 17)) {
-		if (t->sse.done)
+		/* Not every server says [DONE] (huggingface/text-generation-inference#1896, ikawrakow/ik_llama.cpp#467), and some
+		 * leave out the line's end behind it (open-webui/pipelines#297): that all choices have ended is as good. */
+		if (t->sse.done || (t->opened && t->opened == t->finished))
 			return true;
-		err_set(e, ERR_SERVER, "%s: the stream ended before its [DONE]", host);
+		err_set(e, ERR_SERVER, "%s: the stream ended before its answer did", host);
 		return false;
 	}
-	if (json_parse(&t->json, buf_str(&t->body), e) == 0)
-		return true;
+	if (json_parse(&t->json, buf_str(&t->body), e) == 0) {
+		enum json_type error = json_get(t->json, "error").type;
+
+		if (error != JSON_OBJECT && error != JSON_STRING)
+			return true;
+		net_judge_error(&t->verdict, buf_str(&t->body), host, e);
+		return false;
+	}
 	t->verdict.retry = strstr(t->type, "json") != NULL; /* torn, or not the service that was meant */
 	if (t->verdict.retry)
 		err_set(e, ERR_SERVER, "%s: the answer is torn or no JSON", host);
@@ -252,10 +361,8 @@ static void redact(struct net_try *t, struct err *e)
 bool net_try_judge(struct net_try *t, CURLcode rc, struct err *e)
 {
 	const char *host = t->target->host;
-	long status = 0;
+	int status = t->status;
 
-	t->client->curl->curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-	t->status = (int)status;
 	if (t->err.code) { /* from one of the callbacks */
 		if (!t->judged)
 			t->verdict = (struct net_verdict){ .cause = t->given_up ? 0 : NET_ON_ERROR,

@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	net_hint_init(&h);
 	for (const char *name = "retry-after"; name; name = *name == 'r' ? "x-ratelimit-reset-tokens" : NULL)
 		net_hint_add(&h, str_of(name), (struct str){ (const char *)data, size });
-	if (net_hint_wait(&h, 0) < -1)
+	if (net_hint_wait(&h, true, 0) < -1 || net_hint_wait(&h, false, 0) < -1)
 		__builtin_trap();
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -206,6 +207,11 @@ static bool do_read(struct fault *f, struct conn *c, bool *gone)
 		}
 		buf_commit(&c->in, (size_t)got);
 		c->in.p[c->in.n] = 0;
+		if (c->in.p[c->used] == 0x16) { /* TLS where none is spoken: as other servers answer that */
+			give(c, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", 47);
+			*gone = true;
+			return false;
+		}
 	}
 	begin_answer(f, c, &r);
 	return true;
@@ -387,6 +393,7 @@ struct fault *fault_start_opts(const struct fault_opts *o)
 
 	if (!f)
 		return NULL;
+	signal(SIGPIPE, SIG_IGN); /* OpenSSL writes to what may be gone */
 	f->o = *o;
 	f->listener = f->poll = -1;
 	f->end = time_mono_ns() + (uint64_t)o->seconds * 1000000000u;
