@@ -7,3 +7,4 @@ dist_man_MANS += %D%/llm-model.1
 dist_man_MANS += %D%/llm-generate.1
 dist_man_MANS += %D%/llm-embed.1
 dist_man_MANS += %D%/llm-services.7
+dist_man_MANS += %D%/llm-cache.1

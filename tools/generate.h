@@ -9,6 +9,7 @@
 struct opts {
 	struct record_opts io;
 	struct llm_service_opts service;
+	struct llm_cache_opts cache;
 	const char *model, *prompt, *system, *template, *chat_file, *truncate, *kv_type,
 		*continuation, *prompt_cache;
 	struct cli_list vars, stops;

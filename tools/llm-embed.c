@@ -8,6 +8,7 @@
 struct opts {
 	struct record_opts io;
 	struct llm_service_opts service;
+	struct llm_cache_opts cache;
 	const char *model, *prefix, *truncate, *pooling;
 	uint32_t dimensions, ctx, threads, batch;
 	int role; /* of the texts: 0 documents, 1 queries */
@@ -38,6 +39,7 @@ static const struct cli_opt options[] = {
 	CLI_THREADS(struct opts, threads),
 	CLI_SERVICE(struct opts, service),
 	CLI_U32(0, "batch-size", "N", struct opts, batch, 1, 2048, "most texts a request [64]"),
+	CLI_CACHE(struct opts, cache),
 	CLI_RECORDS(struct opts, io),
 	CLI_END
 };
@@ -165,7 +167,8 @@ static int set_up(struct job *j, struct cli *c, struct err *e)
 	struct llm_service_opts so = o->service;
 
 	so.fail_fast = o->io.fail_fast;
-	if (llm_service_open(&j->service, o->model, LLM_EMBED, &so, e))
+	if (cli_exclude(c, "dry-run", LLM_CACHE_OPTIONS, e) ||
+	    llm_service_open(&j->service, o->model, LLM_EMBED, &so, e))
 		return -1;
 	j->jobs = j->service && !cli_given(c, "jobs") ? LLM_SERVICE_JOBS * o->batch : o->io.jobs;
 	j->setup.jobs = j->jobs;
@@ -278,7 +281,8 @@ int main(int argc, char **argv)
 	buf_init(&j.call, BUF_MAX_LINE);
 	if (cli_start(&c, &prog, &o, argc, argv) || cli_need_input(&c))
 		return cli_finish(&c, NULL);
-	failed = set_up(&j, &c, &e) || run(&j, &c, &e);
+	failed = set_up(&j, &c, &e) || llm_cached_new(&j.backend, &o.cache, &e) || run(&j, &c, &e);
+	failed = llm_cached_end(j.backend, &c, failed, &e);
 	release(&j);
 	return cli_finish(&c, failed ? &e : NULL);
 }

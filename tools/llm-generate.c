@@ -80,6 +80,7 @@ static const struct cli_opt options[] = {
 	CLI_FLAG(0, "json", struct opts, io.json, "records out for text in"),
 	CLI_THREADS(struct opts, threads),
 	CLI_SERVICE(struct opts, service),
+	CLI_CACHE(struct opts, cache),
 	CLI_RECORDS(struct opts, io),
 	CLI_END
 };
@@ -324,6 +325,8 @@ static int check_usage(const struct opts *o, const struct cli *c, struct err *e)
 	if (o->prompt && o->template)
 		return cli_usage(e, "-p and -T both make the prompt: give one");
 	if (cli_exclude(c, "raw", "chat-template-file", e) ||
+	    cli_exclude(c, "score", LLM_CACHE_OPTIONS, e) ||
+	    cli_exclude(c, "dry-run", LLM_CACHE_OPTIONS, e) ||
 	    cli_exclude(c, "score",
 			"max-tokens temp top-k top-p min-p repeat-penalty presence-penalty "
 			"frequency-penalty seed stop samples logprobs top-logprobs extract stream "
@@ -359,7 +362,9 @@ static int set_up(struct gen *g, struct cli *c, struct err *e)
 	g->setup.prompter = &g->prompter;
 	g->setup.jobs = g->jobs;
 	g->setup.prefix = STR("");
-	return g->service ? set_up_service(g, c, e) : set_up_local(g, c, e);
+	if (g->service ? set_up_service(g, c, e) : set_up_local(g, c, e))
+		return -1;
+	return llm_cached_new(&g->backend, &o->cache, e);
 }
 
 /* All that decides what comes out, for --resume. */
@@ -491,6 +496,7 @@ int main(int argc, char **argv)
 	if (!o.prompt && cli_need_input(&c))
 		return cli_finish(&c, NULL);
 	failed = set_up(&g, &c, &e) || run(&g, &c, &e);
+	failed = llm_cached_end(g.backend, &c, failed, &e);
 	release(&g);
 	return cli_finish(&c, failed ? &e : NULL);
 }

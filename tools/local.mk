@@ -21,3 +21,6 @@ bin_PROGRAMS += %D%/llm-generate
 bin_PROGRAMS += %D%/llm-embed
 %C%_llm_embed_SOURCES = %D%/llm-embed.c
 %C%_llm_embed_LDADD = $(LIBS_COMMON)
+bin_PROGRAMS += %D%/llm-cache
+%C%_llm_cache_SOURCES = %D%/llm-cache.c
+%C%_llm_cache_LDADD = $(LIBS_COMMON)

@@ -46,6 +46,7 @@ struct llm_ask {
 	void *user, *extra;
 	/* out */
 	struct err err;           /* code != ERR_OK: it failed alone */
+	bool stand_in;            /* another model answered than the one that was asked (a fallback) */
 	bool fatal;               /* and so will all others: the run should end with err */
 	unsigned attempts;        /* requests sent to a service */
 	struct llm_answer *answers;

@@ -214,6 +214,7 @@ struct llm_call {
 	bool has_completion;
 	struct str params;      /* a JSON object */
 	struct str prompt;      /* what prompt_hash is of, or empty */
+	const uint8_t *prompt_sha256; /* or its digest, where it is not at hand; or NULL */
 	uint64_t t_queued, t_start, t_first, t_done;
 	uint64_t ns_prompt, ns_predicted; /* its share of the machine's time, 0 not known */
 	/* of services and caches */
@@ -267,5 +268,6 @@ size_t llm_doctor(llm_finding *say, void *arg, unsigned threads);
 #include "llm/ask.h"
 #include "llm/run.h"
 #include "llm/service.h"
+#include "llm/cached.h"
 
 #endif

@@ -6,6 +6,7 @@ common_libcommon_a_SOURCES += %D%/ask.h %D%/run.h %D%/run.c %D%/local.c %D%/loca
 common_libcommon_a_SOURCES += %D%/prompt_cache.h %D%/prompt_cache.c
 common_libcommon_a_SOURCES += %D%/ask.h %D%/run.h %D%/run.c %D%/config_impl.h %D%/service.h %D%/service.c %D%/remote_impl.h %D%/request.c \
 	%D%/reply.c %D%/remote.c %D%/local.c %D%/local_vectors.c
+common_libcommon_a_SOURCES += %D%/cached.h %D%/cached_impl.h %D%/cached.c %D%/cached_key.c %D%/cached_pack.c
 check_PROGRAMS += %D%/registry_test
 %C%_registry_test_SOURCES = %D%/registry_test.c
 %C%_registry_test_LDADD = $(LIBS_COMMON)
@@ -18,3 +19,7 @@ check_PROGRAMS += %D%/gen_test
 %C%_gen_test_SOURCES = %D%/gen_test.c
 %C%_gen_test_LDADD = $(LIBS_COMMON)
 TESTS += %D%/gen_test
+check_PROGRAMS += %D%/cached_test
+%C%_cached_test_SOURCES = %D%/cached_test.c
+%C%_cached_test_LDADD = $(LIBS_COMMON)
+TESTS += %D%/cached_test

@@ -250,9 +250,10 @@ int llm_call_put(struct buf *out, const struct llm_call *c, struct err *e)
 	put_usage(&w, c);
 	json_w_key(&w, "params");
 	json_w_raw(&w, c->params);
-	if (c->prompt.n) {
+	if (c->prompt.n)
 		hash_sha256(hash, c->prompt.p, c->prompt.n);
-		hash_hex(hex, hash, sizeof hash);
+	if (c->prompt.n || c->prompt_sha256) {
+		hash_hex(hex, c->prompt.n ? hash : c->prompt_sha256, sizeof hash);
 		json_w_key(&w, "prompt_hash");
 		json_w_strz(&w, hex);
 	}

@@ -257,6 +257,7 @@ static int set_call(struct call *c, struct llm_ask *q, struct err *e)
 
 	if (!id.p || !params.p)
 		return err_nomem(e);
+	q->stand_in = n->hop > 0;
 	q->call = (struct llm_call){
 		.stage = stages[q->kind],
 		.model = h->model ? h->model : "",

@@ -242,13 +242,14 @@ static int write_entry(struct store_cache *c, const struct cache_pending *p, int
 {
 	int64_t h = cache_row(p->key);
 	sqlite3_stmt *st;
+	int64_t made;
 	bool there;
 
 	if (c->n_claims) {
 		if (store_cache_release(c, p->key, e))
 			return -1;
 	}
-	if (cache_find(&there, NULL, c, p->key, e))
+	if (cache_find(&made, &there, NULL, c, p->key, e))
 		return -1;
 	if (there)
 		return 0;
@@ -304,10 +305,13 @@ void cache_forget_pending(struct store_cache *c)
 	arena_reset(&c->mem);
 }
 
-static int flush(struct store_cache *c, struct err *e)
+int store_cache_flush(struct store_cache *c, struct err *e)
 {
 	int rc;
 
+	cache_end_snapshot(c);
+	if (!c->n_pending && !c->n_touched && !c->n_claims)
+		return 0;
 	if (cache_begin(c, e))
 		rc = -1;
 	else
@@ -323,7 +327,7 @@ int store_cache_tick(struct store_cache *c, struct err *e)
 	cache_end_snapshot(c);
 	if ((c->n_pending && (late || c->n_pending == CACHE_PENDING || c->pending_bytes >= CACHE_PENDING_BYTES)) ||
 	    c->n_touched == CACHE_TOUCHED || (late && c->n_claims && cache_now(c) - c->renewed >= CACHE_LEASE_S / 3))
-		return flush(c, e);
+		return store_cache_flush(c, e);
 	return 0;
 }
 
@@ -351,10 +355,10 @@ int store_cache_put(struct store_cache *c, const uint8_t key[STORE_KEY_LEN], str
 
 /* ---- get ------------------------------------------------------------------------------------- */
 
-int cache_find(bool *found, struct buf *out, struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct err *e)
+int cache_find(int64_t *made, bool *found, struct buf *out, struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct err *e)
 {
 	sqlite3_stmt *st = cache_stmt(c, CACHE_S_FIND, e);
-	int64_t now = c->o.ttl_s || c->touching ? cache_now(c) : 0, made;
+	int64_t now = c->o.ttl_s || c->touching ? cache_now(c) : 0;
 	struct str value;
 	bool row;
 
@@ -368,14 +372,14 @@ int cache_find(bool *found, struct buf *out, struct store_cache *c, const uint8_
 		cache_end_snapshot(c);
 		return 0;
 	}
-	made = sqlite3_column_int64(st, 4);
+	*made = sqlite3_column_int64(st, 4);
 	/* another key that begins with the same 8 bytes is no answer to this one */
 	*found = sqlite3_column_bytes(st, 2) == STORE_KEY_LEN && !memcmp(sqlite3_column_blob(st, 2), key, STORE_KEY_LEN) &&
-		 !(c->o.ttl_s && now - made > c->o.ttl_s);
+		 !(c->o.ttl_s && now - *made > c->o.ttl_s);
 	if (*found && out) {
 		value.p = sqlite3_column_blob(st, 6);
 		value.n = (size_t)sqlite3_column_bytes(st, 6);
-		if (cache_crc(key, sqlite3_column_int64(st, 3), made, value) != sqlite3_column_int64(st, 5)) {
+		if (cache_crc(key, sqlite3_column_int64(st, 3), *made, value) != sqlite3_column_int64(st, 5)) {
 			sqlite3_reset(st);
 			return err_set(e, ERR_OPEN, "cache %s: damaged: an answer has another checksum; %s", c->path,
 				       store_cache_kind.mend);
@@ -389,18 +393,22 @@ int cache_find(bool *found, struct buf *out, struct store_cache *c, const uint8_
 	return out ? buf_check(out, e) : 0;
 }
 
-int store_cache_get(struct buf *out, bool *found, struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct err *e)
+int store_cache_get(struct buf *out, int64_t *age_s, bool *found, struct store_cache *c, const uint8_t key[STORE_KEY_LEN],
+		    struct err *e)
 {
+	int64_t made = 0;
 	const uint64_t *place = map_get(&c->by_key, (struct str){ (const char *)key, STORE_KEY_LEN });
 
 	buf_reset(out);
 	*found = place != NULL;
 	if (place) {
 		buf_adds(out, c->pending[*place].value);
-		return buf_check(out, e);
+		made = c->pending[*place].made;
 	}
-	if (cache_find(found, out, c, key, e))
+	if (place ? buf_check(out, e) : cache_find(&made, found, out, c, key, e))
 		return -1;
+	if (age_s)
+		*age_s = *found ? cache_now(c) - made : 0;
 	return c->n_touched == CACHE_TOUCHED ? store_cache_tick(c, e) : 0;
 }
 
@@ -444,13 +452,11 @@ int store_cache_open(struct store_cache **out, const char *path, enum store_mode
 int store_cache_close(struct store_cache *c, struct err *e)
 {
 	sqlite3_stmt *st;
-	int rc = 0;
+	int rc;
 
 	if (!c)
 		return 0;
-	cache_end_snapshot(c);
-	if (c->n_pending || c->n_touched)
-		rc = flush(c, e);
+	rc = store_cache_flush(c, e);
 	if (c->n_claims && (st = cache_stmt(c, CACHE_S_RELEASE_ALL, e))) {
 		sqlite3_bind_text(st, 1, c->owner, -1, SQLITE_STATIC);
 		rc |= cache_step(NULL, c, st, "writing", rc ? NULL : e);

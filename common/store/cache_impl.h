@@ -80,7 +80,7 @@ int cache_end(struct store_cache *c, bool failed, struct err *e);
 /* All that is pending, within a transaction. */
 int cache_write_pending(struct store_cache *c, struct err *e);
 void cache_forget_pending(struct store_cache *c);
-/* Is there an answer, not too old? (not looking at what is pending) With out: it, checked. */
-int cache_find(bool *found, struct buf *out, struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct err *e);
+/* Is there an answer, not too old, made when? (not looking at what is pending) With out: it, checked. */
+int cache_find(int64_t *made, bool *found, struct buf *out, struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct err *e);
 
 #endif

@@ -17,10 +17,11 @@ static bool alive(const char *owner)
 static int look(enum store_claim *out, struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct err *e)
 {
 	sqlite3_stmt *st;
+	int64_t made;
 	bool found, row;
 
 	*out = STORE_THERE;
-	if (cache_find(&found, NULL, c, key, e))
+	if (cache_find(&made, &found, NULL, c, key, e))
 		return -1;
 	if (found || map_get(&c->by_key, (struct str){ (const char *)key, STORE_KEY_LEN }))
 		return 0;

@@ -113,11 +113,14 @@ int store_cache_open(struct store_cache **out, const char *path, enum store_mode
 		     struct err *e);
 /* Writes what is pending, gives up what is claimed; frees c in any case. */
 int store_cache_close(struct store_cache *c, struct err *e);
-/* The answer, in out (reset first), or *found false. */
-int store_cache_get(struct buf *out, bool *found, struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct err *e);
+/* The answer, in out (reset first), and how old it is (NULL: not asked), or *found false. */
+int store_cache_get(struct buf *out, int64_t *age_s, bool *found, struct store_cache *c, const uint8_t key[STORE_KEY_LEN],
+		    struct err *e);
 /* `model`: what purge and stats know it by. An answer that is there and not too old stays. Ends a claim. */
 int store_cache_put(struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct str model, struct str value,
 		    struct err *e);
+/* Writes what is pending. */
+int store_cache_flush(struct store_cache *c, struct err *e);
 /* Now and then while waiting or working: writes what has been pending for long, keeps claims alive. */
 int store_cache_tick(struct store_cache *c, struct err *e);
 

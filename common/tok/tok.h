@@ -78,6 +78,8 @@ int tok_count(size_t *out, struct tok_enc *x, struct str text, unsigned flags, s
 
 /* Append the text of ids. `special`: also control tokens' texts. The result may end inside a character. */
 int tok_decode(struct buf *out, const struct tok *t, const int32_t *ids, size_t n, bool special, struct err *e);
+/* Appends valid UTF-8 text in Unicode's form NFC, with `lower` in lower case: for comparing, by no tokenizer's rules. */
+int tok_fold(struct buf *out, struct str text, bool lower, struct err *e);
 
 /* ---- cutting ---------------------------------------------------------------------------------- */
 

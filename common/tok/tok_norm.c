@@ -533,3 +533,21 @@ int tok_normalize(struct tok_normed *nd, const struct tok *t, struct str text, b
 			return -1;
 	return to_text(nd, e);
 }
+
+int tok_fold(struct buf *out, struct str text, bool lower, struct err *e)
+{
+	static const struct tok ops[2] = { { .n_norms = 1, .norms[0].op = TOK_NORM_NFC },
+					   { .n_norms = 2, .norms[0].op = TOK_NORM_LOWER, .norms[1].op = TOK_NORM_NFC } };
+	struct tok_normed nd = { 0 };
+	int rc = 0;
+
+	if (tok_norm_idle(&ops[lower], text)) {
+		buf_adds(out, text);
+	} else {
+		rc = tok_normalize(&nd, &ops[lower], text, true, e);
+		if (!rc)
+			buf_adds(out, buf_str(&nd.text));
+	}
+	tok_normed_release(&nd);
+	return rc || buf_check(out, e) ? -1 : 0;
+}

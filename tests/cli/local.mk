@@ -21,3 +21,5 @@ TESTS += %D%/llm-embed.t
 EXTRA_DIST += %D%/llm-embed.t
 TESTS += %D%/hostile.t
 EXTRA_DIST += %D%/hostile.t
+TESTS += %D%/llm-cache.t
+EXTRA_DIST += %D%/llm-cache.t
