@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define COMMIT_EVERY 2000 /* records a transaction at most */
+#define COMMIT_EVERY 2000        /* records a transaction at most */
+#define MAX_HITS ((size_t)1 << 20) /* of one pass over the index, however many queries share it */
 
 struct opts {
 	struct record_opts io;
@@ -345,9 +346,10 @@ static int take(struct job *j, struct batch *b, struct record *r, struct err *e)
 static int fill(struct job *j, struct batch *b, struct record_io *io, struct err *e)
 {
 	struct record *r;
+	size_t most = MAX_HITS / j->o->k > 1 ? MAX_HITS / j->o->k : 1;
 
 	b->n = 0;
-	while (b->n < j->o->io.jobs) {
+	while (b->n < j->o->io.jobs && b->n < most) {
 		struct err re = { 0 };
 
 		if (record_next(&r, io, b->n == 0, e))
@@ -598,7 +600,7 @@ static const struct {
 	uint32_t jobs;
 } table[] = {
 	{ "add", add, STORE_CREATE, true, false, 1 },        { "missing", missing, STORE_READ, true, false, 1 },
-	{ "search", search, STORE_READ, true, false, 64 },   { "get", get, STORE_READ, false, true, 1 },
+	{ "search", search, STORE_READ, true, false, 256 },   { "get", get, STORE_READ, false, true, 1 },
 	{ "delete", delete, STORE_WRITE, true, false, 1 },   { "list", list, STORE_READ, false, true, 1 },
 	{ "stats", stats, STORE_READ, false, true, 1 },      { "check", check, STORE_READ, false, true, 1 },
 };

@@ -223,6 +223,23 @@ void kern_dots_u8s8(int32_t *out, const int8_t *q, const uint8_t *rows, int64_t 
 	in_force()->dots_u8s8(out, q, rows, ld, n, d);
 }
 
+void kern_pack_u8(uint8_t *packed, const uint8_t *rows, int64_t ld, int64_t n, int64_t d)
+{
+	in_force()->pack_u8(packed, rows, ld, n, d);
+}
+
+void kern_mul_u8s8(int32_t *out, int64_t ld_out, const int8_t *q, int64_t ld_q, int64_t n_q, const uint8_t *packed,
+		   int64_t n, int64_t d)
+{
+	in_force()->mul_u8s8(out, ld_out, q, ld_q, n_q, packed, n, d);
+}
+
+int64_t kern_reach(struct kern_reached *out, const int32_t *dots, const float *scale, const float *error, int64_t n,
+		   const struct kern_bound *b)
+{
+	return in_force()->reach(out, dots, scale, error, n, b);
+}
+
 /* ---- the roofline -------------------------------------------------------------------------------- */
 
 double kern_peak(enum kern_peak what)

@@ -139,5 +139,26 @@ float kern_dot(const float *a, const float *b, int64_t n);
 void kern_dots(float *out, const float *q, const float *rows, int64_t ld, int64_t n, int64_t d);
 /* Exact: sum of u8 * s8 (documents + 128, query), d <= 66311. out[i] for n rows of `ld` bytes. */
 void kern_dots_u8s8(int32_t *out, const int8_t *q, const uint8_t *rows, int64_t ld, int64_t n, int64_t d);
+/*
+ * The same sums of many queries: rows are packed once, n a multiple of 32, d of 16, packed [n * d] (its order is the
+ * set's own), then out[j * ld_out + i] = row i times query j for q [n_q, d] with rows ld_q apart.
+ */
+void kern_pack_u8(uint8_t *packed, const uint8_t *rows, int64_t ld, int64_t n, int64_t d);
+void kern_mul_u8s8(int32_t *out, int64_t ld_out, const int8_t *q, int64_t ld_q, int64_t n_q, const uint8_t *packed,
+		   int64_t n, int64_t d);
+/*
+ * Which of n rows (a multiple of 32) may score `floor`? Row i's bounds are mid +- half, mid = (dots[i] - bias) scale
+ * scale[i], half = c_error error[i] + c_const; it is put into out [n] when mid + half >= floor. Returns how many.
+ */
+struct kern_bound {
+	float scale, c_error, c_const, floor;
+	int32_t bias;
+};
+struct kern_reached {
+	int32_t row;
+	float up, low;
+};
+int64_t kern_reach(struct kern_reached *out, const int32_t *dots, const float *scale, const float *error, int64_t n,
+		   const struct kern_bound *b);
 
 #endif

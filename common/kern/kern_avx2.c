@@ -3,5 +3,6 @@
 #include "kern/kern_vec_avx2.h"
 #include "kern/kern_mul_impl.h"
 #include "kern/kern_row_impl.h"
+#include "kern/kern_scan_impl.h"
 #include "kern/kern_attn_impl.h"
 #include "kern/kern_ops_impl.h"

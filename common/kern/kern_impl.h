@@ -123,6 +123,11 @@ struct kern_ops {
 	float (*dot)(const float *a, const float *b, int64_t n);
 	void (*dots)(float *out, const float *q, const float *rows, int64_t ld, int64_t n, int64_t d);
 	void (*dots_u8s8)(int32_t *out, const int8_t *q, const uint8_t *rows, int64_t ld, int64_t n, int64_t d);
+	void (*pack_u8)(uint8_t *out, const uint8_t *rows, int64_t ld, int64_t n, int64_t d);
+	void (*mul_u8s8)(int32_t *out, int64_t ld_out, const int8_t *q, int64_t ld_q, int64_t n_q, const uint8_t *packed,
+			 int64_t n, int64_t d);
+	int64_t (*reach)(struct kern_reached *out, const int32_t *dots, const float *scale, const float *error, int64_t n,
+			 const struct kern_bound *b);
 	double (*peak)(int what, int64_t rounds); /* for kern_peak(): operations done in `rounds` */
 };
 extern const struct kern_ops kern_ops_scalar, kern_ops_avx2, kern_ops_avx512, kern_ops_neon;

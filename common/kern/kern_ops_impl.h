@@ -23,5 +23,8 @@ const struct kern_ops OPS(VEC_NAME) = {
 	.dot = dot,
 	.dots = dots,
 	.dots_u8s8 = dots_u8s8,
+	.pack_u8 = pack_u8,
+	.mul_u8s8 = mul_u8s8,
+	.reach = reach,
 	.peak = peak,
 };

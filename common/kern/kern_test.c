@@ -665,6 +665,74 @@ static void test_dots(void)
 	free(u);
 }
 
+/* Packed rows times many queries, and who reaches a floor, against the plain sums. */
+static void test_scan(void)
+{
+	enum { D = 400, LD = 448, N = 64, Q = 15 };
+	uint8_t *u = get_mem(N * LD), *packed = get_mem(N * D);
+	int8_t *q = get_mem(Q * LD);
+	int32_t *want = get_mem(Q * N * 4), *got = get_mem(Q * N * 4);
+	float *scale = normals(N, 1e-3), *error = normals(N, 1e-2);
+	struct kern_reached near[N];
+	struct err e;
+
+	for (int i = 0; i < N * LD; i++)
+		u[i] = (uint8_t)rng_below(&rng, 256);
+	memset(u + 5 * LD, 255, D); /* the greatest sums */
+	for (int i = 0; i < Q * LD; i++)
+		q[i] = i < LD ? 127 : (int8_t)(rng_below(&rng, 255) - 127);
+	for (int j = 0; j < Q; j++)
+		for (int r = 0; r < N; r++) {
+			want[j * N + r] = 0;
+			for (int i = 0; i < D; i++)
+				want[j * N + r] += u[r * LD + i] * q[j * LD + i];
+		}
+	scale[9] = error[9] = NAN; /* a damaged row hides no other */
+	for (enum kern_isa i = 0; i < KERN_BLAS; i++) {
+		struct kern_bound b = { .scale = 0.01f, .c_error = 1, .c_const = 1e-3f, .bias = 128 * 127 };
+		bool good = true;
+
+		if (!kern_isa_available(i))
+			continue;
+		kern_init(kern_isa_name(i), &e);
+		kern_pack_u8(packed, u, LD, N, D);
+		for (int n_q = 1; n_q <= Q; n_q++) {
+			memset(got, 0, Q * N * 4);
+			kern_mul_u8s8(got, N, q, LD, n_q, packed, N, D);
+			good = good && memcmp(got, want, (size_t)n_q * N * 4) == 0;
+		}
+		OK(good, "%s: sums of packed rows and 1 to %d queries are exact", kern_isa_name(i), Q);
+		for (int f = -3; f <= 3; f++) {
+			int64_t n, k = 0;
+
+			b.floor = f < -2 ? -INFINITY : (float)f;
+			n = kern_reach(near, want + N, scale, error, N, &b);
+			for (int r = 0; r < N; r++) {
+				double mid = (double)(want[N + r] - b.bias) * 0.01 * (double)scale[r];
+				double half = (double)error[r] + 1e-3;
+
+				if (fabs(mid + half - (double)b.floor) < 1e-5)
+					continue; /* rounding decides */
+				if (!(mid + half >= (double)b.floor))
+					good = good && !(k < n && near[k].row == r);
+				else
+					good = good && k < n && near[k].row == r && fabs((double)near[k].up - mid - half) < 1e-5 &&
+					       fabs((double)near[k].low - mid + half) < 1e-5 && ++k;
+			}
+			good = good && k == n;
+		}
+		OK(good, "%s: the rows that reach a floor", kern_isa_name(i));
+	}
+	kern_init(NULL, &e);
+	free(u);
+	free(packed);
+	free(q);
+	free(want);
+	free(got);
+	free(scale);
+	free(error);
+}
+
 static void test_init(void)
 {
 	struct err e;
@@ -696,5 +764,6 @@ int main(void)
 	check_attn(F32, 7, 20, 36, 133, true, 0);
 	check_attn(Q8_0, 13, 32, 96, 90, false, 5);
 	test_dots();
+	test_scan();
 	return tap_done();
 }

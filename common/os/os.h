@@ -134,6 +134,8 @@ uint64_t os_process_start(pid_t pid);
 
 /* Memory that may be used: the smaller of RAM available and the cgroup's limit, bytes. */
 uint64_t os_memory_available(void);
+/* As ckd_alloc(), not zeroed; large blocks in huge pages where there are some, for a hundredth of the faults. free() frees it. */
+void *os_big_alloc(size_t n, size_t size);
 /* Peak resident set of this process, bytes. */
 uint64_t os_memory_peak(void);
 

@@ -3,6 +3,7 @@
 #include "config.h"
 #include "os/os_impl.h"
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -240,4 +241,23 @@ uint64_t os_memory_peak(void)
 	struct rusage u;
 
 	return getrusage(RUSAGE_SELF, &u) ? 0 : (uint64_t)u.ru_maxrss * 1024;
+}
+
+void *os_big_alloc(size_t n, size_t size)
+{
+	const size_t huge = (size_t)2 << 20;
+	size_t bytes;
+	void *p;
+
+	if (!ckd_mul_size(&bytes, n, size) || bytes > SIZE_MAX - huge)
+		return NULL;
+	if (bytes < huge / 2)
+		return malloc(bytes);
+	bytes = (bytes + huge - 1) & ~(huge - 1);
+	p = aligned_alloc(huge, bytes);
+#ifdef MADV_HUGEPAGE
+	if (p)
+		(void)madvise(p, bytes, MADV_HUGEPAGE);
+#endif
+	return p;
 }

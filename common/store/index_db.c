@@ -46,6 +46,7 @@ static const char *const stmt_sql[STORE_N_STMTS] = {
 	[STORE_S_PUT_SLOTS] = "UPDATE seg SET live = ?2, slots = ?3 WHERE id = ?1",
 	[STORE_S_META] = "INSERT INTO meta(key, value) VALUES(?1, ?2)"
 			 " ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+	[STORE_S_PIN] = "SELECT key, value FROM meta",
 	[STORE_S_SEGS] = "SELECT id FROM seg WHERE live > 0 ORDER BY id",
 };
 
@@ -82,11 +83,11 @@ int store_exec(struct store_index *ix, sqlite3_stmt *st, struct err *e)
 
 int store_load_pin(struct store_index *ix, struct err *e)
 {
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = store_stmt(ix, STORE_S_PIN, e);
 	int rc;
 
-	if (sqlite3_prepare_v2(ix->db, "SELECT key, value FROM meta", -1, &st, NULL))
-		return store_fail(ix, e, "reading");
+	if (!st)
+		return -1;
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
 		const char *key = (const char *)sqlite3_column_text(st, 0);
 		struct buf *b = !key ? NULL : !strcmp(key, "model") ? &ix->model : !strcmp(key, "digest") ? &ix->digest : NULL;
@@ -100,7 +101,7 @@ int store_load_pin(struct store_index *ix, struct err *e)
 			int64_t d = sqlite3_column_int64(st, 1);
 
 			if (d < 1 || d > STORE_MAX_DIMS) {
-				sqlite3_finalize(st);
+				sqlite3_reset(st);
 				return err_set(e, ERR_OPEN, "index %s: damaged: %lld dimensions", ix->path, (long long)d);
 			}
 			ix->dims = (uint32_t)d;
@@ -110,7 +111,7 @@ int store_load_pin(struct store_index *ix, struct err *e)
 	}
 	if (rc != SQLITE_DONE)
 		store_fail(ix, e, "reading");
-	sqlite3_finalize(st);
+	sqlite3_reset(st);
 	if (rc != SQLITE_DONE || buf_check(&ix->model, e) || buf_check(&ix->digest, e))
 		return -1;
 	return 0;
@@ -170,6 +171,7 @@ int store_index_close(struct store_index *ix, struct err *e)
 	if (ix->in_txn)
 		rc = store_index_commit(ix, e);
 	store_seg_drop(ix);
+	store_view_release(&ix->view);
 	for (int i = 0; i < STORE_N_STMTS; i++)
 		sqlite3_finalize(ix->stmt[i]);
 	sqlite3_close(ix->db);

@@ -5,88 +5,78 @@
  * Cauchy-Schwarz |q.x - q'.(s c)| <= |q| e + |q - q'| (|x| + e); to that come the rounding of the f32 score (any summation
  * order: d u / (1 - d u), u = 2^-24) and of the approximate score a (three roundings). With b the sum of these, the f32 score
  * lies in [a - b, a + b]: every vector with a + b >= the k-th largest a - b is scored exactly, no other can be among the k.
+ *
+ * Workers share out the segments, and all queries of a call go over a segment while it is in the cache. Then they share
+ * out the segments that hold candidates, for the exact scores, and then the queries, for the items.
  */
 #include "config.h"
 #include "store/store_impl.h"
 #include <math.h>
+#include <pthread.h>
+
+#define PACK_FROM 8  /* queries: fewer do not pay for packing a segment */
+#define SLACK 512    /* candidates a worker keeps over twice k before it looks which are left */
 
 struct cand {
-	float up, low; /* bounds of the score; `low` holds the score itself once it is known */
-	int64_t seg;
+	float up, low; /* bounds of the score; both are the score itself once it is known */
+	uint32_t seg;  /* of the view */
 	int32_t slot;
 	int64_t item;
 	struct str id;
 };
 
-/* One worker's candidates of one query. */
+/* The candidates of one query, one worker's at first, then everybody's. */
 struct pick {
 	struct cand *v;
-	size_t n, cap;
+	size_t n, cap, limit;
 	struct topk lows;
-	struct topk_item *items;
-};
-
-struct query {
-	const float *vec; /* [dims], length 1 */
-	int8_t *codes;    /* [store_code_row] */
-	float scale;
-	float c_error, c_const; /* b = c_error e + c_const */
-	int32_t bias;     /* 128 sum(codes): stored codes carry + 128 */
-};
-
-struct reader {
-	struct store_index *ix; /* a connection of its own */
-	sqlite3_blob *code, *truth;
-	uint8_t *buf;
-	struct store_slot slots[STORE_SLOTS];
-	struct pick *picks;     /* [n queries] */
-	struct err err;
-	bool failed;
+	struct topk_item *items; /* [k] */
 };
 
 struct scan {
-	struct reader *readers;
-	unsigned n_readers;
-	int64_t *segs;
-	size_t n_segs;
-	struct query *queries;
-	size_t n, k;
-	float min_score;
+	struct store_view *view;
+	struct pick *picks; /* [workers, n] */
+	int8_t *codes;      /* [n, row] */
+	float *vecs;        /* [n, dims], length 1 */
+	struct kern_bound *bounds;
+	size_t n, k, row;
 	uint32_t dims;
+	float min_score;
+	/* candidates in order of their segment */
+	struct place { uint32_t query, cand; } *places;
+	size_t *starts;     /* [n_segs + 1] into places */
+	/* what is found */
+	struct store_hits *out;
+	struct arena *a;
+	pthread_mutex_t lock; /* of a */
 };
 
 /* ---- queries ------------------------------------------------------------------------------------ */
 
-static int query_init(struct query *qy, const float *q, uint32_t dims, struct arena *a, struct err *e)
+static int query_init(struct scan *s, size_t i, const float *q, struct err *e)
 {
-	size_t row = store_code_row(dims);
-	float *vec = arena_alloc(a, dims * sizeof *vec);
-	uint8_t *u = arena_alloc(a, row);
-	double gamma = dims * 0x1p-24 / (1 - dims * 0x1p-24);
-	float err;
+	struct kern_bound *b = &s->bounds[i];
+	int8_t *codes = s->codes + i * s->row;
+	float *vec = s->vecs + i * s->dims;
+	double gamma = s->dims * 0x1p-24 / (1 - s->dims * 0x1p-24);
 	int32_t sum = 0;
+	float err;
 
-	if (!vec || !u)
-		return err_nomem(e);
-	if (store_normalise(vec, q, dims, e))
+	if (store_normalise(vec, q, s->dims, e))
 		return -1;
-	store_quantize(u, &qy->scale, &err, vec, dims);
-	for (size_t i = 0; i < row; i++) {
-		int8_t c = (int8_t)(u[i] - 128);
-
-		((int8_t *)u)[i] = c;
-		sum += c;
+	store_quantize((uint8_t *)codes, &b->scale, &err, vec, s->dims);
+	for (size_t k = 0; k < s->row; k++) {
+		codes[k] = (int8_t)((uint8_t)codes[k] - 128);
+		sum += codes[k];
 	}
-	qy->vec = vec;
-	qy->codes = (int8_t *)u;
-	qy->bias = 128 * sum;
+	b->bias = 128 * sum; /* stored codes carry + 128 */
 	/* lengths of stored and query vectors are 1 within 1e-4; the rounding terms of a and of b itself are in 2e-6 */
-	qy->c_error = (float)(1.0001 + (double)err);
-	qy->c_const = (float)((double)err * 1.0001 + gamma * 1.0003 + 2e-6);
+	b->c_error = (float)(1.0001 + (double)err);
+	b->c_const = (float)((double)err * 1.0001 + gamma * 1.0003 + 2e-6);
 	return 0;
 }
 
-/* ---- the scan ------------------------------------------------------------------------------------ */
+/* ---- candidates ---------------------------------------------------------------------------------- */
 
 static int pick_push(struct pick *p, const struct cand *c, struct err *e)
 {
@@ -103,181 +93,163 @@ static int pick_push(struct pick *p, const struct cand *c, struct err *e)
 	return 0;
 }
 
-static void pick_prune(struct pick *p, float floor)
+static float pick_floor(const struct scan *s, const struct pick *p)
 {
+	return fmaxf(topk_floor(&p->lows), s->min_score);
+}
+
+static void pick_prune(const struct scan *s, struct pick *p)
+{
+	float floor = pick_floor(s, p);
 	size_t n = 0;
 
 	for (size_t i = 0; i < p->n; i++)
 		if (p->v[i].up >= floor)
 			p->v[n++] = p->v[i];
 	p->n = n;
+	p->limit = 2 * (n > s->k ? n : s->k) + SLACK;
 }
 
-static int scan_query(const struct scan *s, struct reader *r, size_t qi, int64_t seg, struct err *e)
+/* ---- the scan ------------------------------------------------------------------------------------ */
+
+/* One query's sums over a segment: what may be among its k goes to the candidates. */
+static int judge(const struct scan *s, struct pick *p, size_t q, uint32_t seg, const int32_t *dots, const uint8_t *codes,
+		 struct err *e)
 {
-	const struct query *q = &s->queries[qi];
-	struct pick *p = &r->picks[qi];
-	size_t row = store_code_row(s->dims);
-	int32_t dots[STORE_SLOTS];
-	float scale[STORE_SLOTS], error[STORE_SLOTS], mid[STORE_SLOTS], half[STORE_SLOTS];
-	float floor = fmaxf(topk_floor(&p->lows), s->min_score);
+	const float *scale = (const void *)(codes + STORE_SLOTS * s->row), *error = scale + STORE_SLOTS;
+	struct kern_reached near[STORE_SLOTS];
+	struct kern_bound b = s->bounds[q];
+	int64_t n;
 
-	kern_dots_u8s8(dots, q->codes, r->buf, (int64_t)row, STORE_SLOTS, (int64_t)row);
-	memcpy(scale, r->buf + STORE_SLOTS * row, sizeof scale);
-	memcpy(error, r->buf + STORE_SLOTS * row + sizeof scale, sizeof error);
-	for (int i = 0; i < STORE_SLOTS; i++) {
-		mid[i] = (float)(dots[i] - q->bias) * (q->scale * scale[i]);
-		half[i] = q->c_error * error[i] + q->c_const;
-	}
-	for (int i = 0; i < STORE_SLOTS; i++) {
-		struct cand c = { .up = mid[i] + half[i], .low = mid[i] - half[i], .seg = seg, .slot = i };
+	b.floor = pick_floor(s, p);
+	n = kern_reach(near, dots, scale, error, STORE_SLOTS, &b);
+	for (int64_t i = 0; i < n; i++) {
+		struct cand c = { .up = near[i].up, .low = near[i].low, .seg = seg, .slot = near[i].row };
 
-		if (!(c.up >= floor) || !r->slots[i].item)
+		if (!(c.up >= b.floor) || !(scale[c.slot] > 0)) /* a dead slot is all zero */
 			continue;
-		c.item = r->slots[i].item;
 		topk_push(&p->lows, c.low, 0);
-		floor = fmaxf(topk_floor(&p->lows), s->min_score);
+		b.floor = pick_floor(s, p);
 		if (pick_push(p, &c, e))
 			return -1;
-		if (p->n > 4 * s->k + 4096)
-			pick_prune(p, floor);
+		if (p->n > p->limit)
+			pick_prune(s, p);
 	}
 	return 0;
 }
 
-/* Move an open blob handle to another row, or open it. */
-static int blob_to(sqlite3_blob **b, struct store_index *ix, const char *table, int64_t id, size_t bytes, struct err *e)
+static int scan_codes(const struct scan *s, unsigned worker, uint32_t seg, struct err *e)
 {
-	int rc = *b ? sqlite3_blob_reopen(*b, id) : sqlite3_blob_open(ix->db, "main", table, "v", id, 0, b);
+	struct store_reader *r = &s->view->readers[worker];
+	struct pick *picks = s->picks + worker * s->n;
+	const uint8_t *codes = store_view_codes(s->view, r, seg, e);
+	const int64_t row = (int64_t)s->row;
+	size_t step = s->n >= PACK_FROM ? STORE_QUERIES : 1;
 
-	if (rc || sqlite3_blob_bytes(*b) != (int)bytes)
-		return err_set(e, ERR_OPEN, "index %s: damaged: segment %lld of %s; run llm-index check", ix->path,
-			       (long long)id, table);
-	return 0;
-}
-
-static int read_segment(struct reader *r, int64_t seg, uint32_t dims, struct err *e)
-{
-	sqlite3_stmt *st = store_stmt(r->ix, STORE_S_SLOTS, e);
-	int bytes = (int)store_code_bytes(dims);
-	bool good;
-
-	if (!st)
+	if (!codes)
 		return -1;
-	sqlite3_bind_int64(st, 1, seg);
-	good = sqlite3_step(st) == SQLITE_ROW && sqlite3_column_bytes(st, 0) == (int)sizeof r->slots;
-	if (good)
-		memcpy(r->slots, sqlite3_column_blob(st, 0), sizeof r->slots);
-	sqlite3_reset(st);
-	if (!good)
-		return err_set(e, ERR_OPEN, "index %s: damaged: segment %lld; run llm-index check", r->ix->path,
-			       (long long)seg);
-	if (blob_to(&r->code, r->ix, "code8", seg, (size_t)bytes, e))
-		return -1;
-	if (sqlite3_blob_read(r->code, r->buf, bytes, 0))
-		return store_fail(r->ix, e, "reading a segment");
+	if (step > 1)
+		kern_pack_u8(r->packed, codes, row, STORE_SLOTS, row);
+	for (size_t q = 0; q < s->n; q += step) {
+		size_t n = s->n - q < step ? s->n - q : step;
+
+		if (step > 1)
+			kern_mul_u8s8(r->dots, STORE_SLOTS, s->codes + q * s->row, row, (int64_t)n, r->packed, STORE_SLOTS,
+				      row);
+		else
+			kern_dots_u8s8(r->dots, s->codes + q * s->row, codes, row, STORE_SLOTS, row);
+		for (size_t i = 0; i < n; i++)
+			if (judge(s, &picks[q + i], q + i, seg, r->dots + i * STORE_SLOTS, codes, e))
+				return -1;
+	}
 	return 0;
 }
 
 static void scan_segment(void *arg, unsigned worker, size_t i)
 {
 	struct scan *s = arg;
-	struct reader *r = &s->readers[worker];
+	struct store_reader *r = &s->view->readers[worker];
 
-	if (r->failed)
-		return;
-	r->failed = read_segment(r, s->segs[i], s->dims, &r->err) != 0;
-	for (size_t q = 0; q < s->n && !r->failed; q++)
-		r->failed = scan_query(s, r, q, s->segs[i], &r->err) != 0;
+	if (!r->failed)
+		r->failed = scan_codes(s, worker, (uint32_t)i, &r->err) != 0;
 }
 
-/* ---- readers --------------------------------------------------------------------------------------- */
-
-static void reader_release(struct reader *r, size_t n_queries)
+/* All workers' candidates whose upper bound reaches the k-th best lower bound, in the first worker's pick. */
+static int gather(struct scan *s, size_t q, struct err *e)
 {
-	for (size_t q = 0; r->picks && q < n_queries; q++) {
-		free(r->picks[q].v);
-		free(r->picks[q].items);
-	}
-	free(r->picks);
-	free(r->buf);
-	sqlite3_blob_close(r->code);
-	sqlite3_blob_close(r->truth);
-	store_index_close(r->ix, NULL);
-}
+	struct pick *p = &s->picks[q];
 
-static int reader_init(struct reader *r, const struct store_index *ix, size_t n, size_t k, struct err *e)
-{
-	if (store_index_open(&r->ix, ix->path, STORE_READ, e))
-		return -1;
-	r->buf = malloc(store_code_bytes(ix->dims));
-	r->picks = calloc(n, sizeof *r->picks);
-	if (!r->buf || !r->picks)
-		return err_nomem(e);
-	for (size_t q = 0; q < n; q++) {
-		r->picks[q].items = ckd_alloc(k, sizeof *r->picks[q].items);
-		if (!r->picks[q].items)
-			return err_nomem(e);
-		topk_init(&r->picks[q].lows, r->picks[q].items, k);
-	}
-	return 0;
-}
+	for (unsigned w = 1; w < s->view->n; w++) {
+		struct pick *o = &s->picks[w * s->n + q];
 
-/* All readers in one snapshot: the same generation inside their transactions. A writer between two of them means again. */
-static int same_snapshot(struct reader *r, unsigned n, struct err *e)
-{
-	for (int attempt = 0; attempt < 100; attempt++) {
-		bool same = true;
-
-		for (unsigned i = 0; i < n; i++) {
-			sqlite3_exec(r[i].ix->db, "COMMIT", NULL, NULL, NULL);
-			if (sqlite3_exec(r[i].ix->db, "BEGIN", NULL, NULL, NULL))
-				return store_fail(r[i].ix, e, "reading");
-			if (store_load_pin(r[i].ix, e))
+		for (size_t i = 0; i < o->lows.n; i++)
+			topk_push(&p->lows, o->lows.items[i].score, 0);
+		for (size_t i = 0; i < o->n; i++)
+			if (o->v[i].up >= pick_floor(s, p) && pick_push(p, &o->v[i], e))
 				return -1;
-			same = same && r[i].ix->generation == r[0].ix->generation;
-		}
-		if (same)
-			return 0;
+		free(o->v);
+		o->v = NULL;
 	}
-	return err_set(e, ERR_OPEN, "index %s: a writer commits without pause; try again", r->ix->path);
-}
-
-static int list_segments(struct scan *s, struct store_index *ix, struct arena *a, struct err *e)
-{
-	sqlite3_stmt *st = store_stmt(ix, STORE_S_SEGS, e);
-	size_t cap = 0;
-	int rc;
-
-	if (!st)
-		return -1;
-	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
-		if (s->n_segs == cap) {
-			int64_t *v = arena_alloc(a, (cap = cap ? cap * 2 : 256) * sizeof *v);
-
-			if (!v) {
-				sqlite3_reset(st);
-				return err_nomem(e);
-			}
-			if (s->n_segs)
-				memcpy(v, s->segs, s->n_segs * sizeof *v);
-			s->segs = v;
-		}
-		s->segs[s->n_segs++] = sqlite3_column_int64(st, 0);
-	}
-	sqlite3_reset(st);
-	return rc == SQLITE_DONE ? 0 : store_fail(ix, e, "reading");
+	pick_prune(s, p);
+	return 0;
 }
 
 /* ---- the verdict ------------------------------------------------------------------------------------- */
 
-static int by_place(const void *x, const void *y)
+/* Sort the candidates of all queries by segment, by counting. */
+static int by_segment(struct scan *s, struct err *e)
 {
-	const struct cand *a = x, *b = y;
+	size_t total = 0, at = 0;
 
-	if (a->seg != b->seg)
-		return a->seg < b->seg ? -1 : 1;
-	return a->slot < b->slot ? -1 : a->slot > b->slot;
+	for (size_t q = 0; q < s->n; q++)
+		total += s->picks[q].n;
+	s->places = ckd_alloc(total ? total : 1, sizeof *s->places);
+	s->starts = calloc(s->view->n_segs + 1, sizeof *s->starts);
+	if (!s->places || !s->starts)
+		return err_nomem(e);
+	for (size_t q = 0; q < s->n; q++)
+		for (size_t i = 0; i < s->picks[q].n; i++)
+			s->starts[s->picks[q].v[i].seg]++;
+	for (size_t g = 0; g <= s->view->n_segs; g++) {
+		at += s->starts[g];
+		s->starts[g] = at; /* the end of g; what follows counts it down to its start */
+	}
+	for (size_t q = s->n; q-- > 0;)
+		for (size_t i = s->picks[q].n; i-- > 0;)
+			s->places[--s->starts[s->picks[q].v[i].seg]] = (struct place){ (uint32_t)q, (uint32_t)i };
+	return 0;
+}
+
+/* The exact score of every candidate in a segment. */
+static int score(const struct scan *s, struct store_reader *r, size_t g, struct err *e)
+{
+	struct store_slot slots[STORE_SLOTS];
+	int bytes = (int)(s->dims * sizeof(float));
+
+	if (s->starts[g] == s->starts[g + 1])
+		return 0;
+	if (store_slots(slots, r->ix, s->view->segs[g], e) ||
+	    store_blob_to(&r->truth, r->ix, "truth", s->view->segs[g], store_truth_bytes(s->dims), e))
+		return -1;
+	for (size_t i = s->starts[g]; i < s->starts[g + 1]; i++) {
+		const struct place *p = &s->places[i];
+		struct cand *c = &s->picks[p->query].v[p->cand];
+
+		if (sqlite3_blob_read(r->truth, r->row, bytes, c->slot * bytes))
+			return store_fail(r->ix, e, "reading a vector");
+		c->item = slots[c->slot].item;
+		c->low = c->up = kern_dot(s->vecs + p->query * s->dims, r->row, (int64_t)s->dims);
+	}
+	return 0;
+}
+
+static void score_segment(void *arg, unsigned worker, size_t g)
+{
+	struct scan *s = arg;
+	struct store_reader *r = &s->view->readers[worker];
+
+	if (!r->failed)
+		r->failed = score(s, r, g, &r->err) != 0;
 }
 
 static int by_score(const void *x, const void *y)
@@ -289,127 +261,161 @@ static int by_score(const void *x, const void *y)
 	return str_cmp(a->id, b->id);
 }
 
-/* All workers' candidates whose upper bound reaches the k-th best lower bound, in file order, into reader 0's pick. */
-static int gather(struct scan *s, size_t q, struct err *e)
+/* A candidate's row of the table of items; reset it. */
+static sqlite3_stmt *item_row(struct store_index *ix, int64_t item, struct err *e)
 {
-	struct pick *p = &s->readers[0].picks[q];
+	sqlite3_stmt *st = store_stmt(ix, STORE_S_ITEM, e);
 
-	for (unsigned w = 1; w < s->n_readers; w++) {
-		const struct pick *o = &s->readers[w].picks[q];
+	if (!st)
+		return NULL;
+	sqlite3_bind_int64(st, 1, item);
+	if (sqlite3_step(st) == SQLITE_ROW)
+		return st;
+	sqlite3_reset(st);
+	err_set(e, ERR_OPEN, "index %s: damaged: a vector without its item; run llm-index check", ix->path);
+	return NULL;
+}
 
-		for (size_t i = 0; i < o->n; i++)
-			if (pick_push(p, &o->v[i], e))
-				return -1;
-		for (size_t i = 0; i < o->lows.n; i++)
-			topk_push(&p->lows, o->lows.items[i].score, 0);
+/* The ids of the candidates from place `from` on, which all have one score: they decide who is in. */
+static int read_ids(struct scan *s, struct store_index *ix, struct pick *p, size_t from, struct err *e)
+{
+	for (size_t i = from; i < p->n; i++) {
+		sqlite3_stmt *st = item_row(ix, p->v[i].item, e);
+		int rc;
+
+		if (!st)
+			return -1;
+		pthread_mutex_lock(&s->lock);
+		rc = store_column(&p->v[i].id, st, 0, s->a, e);
+		pthread_mutex_unlock(&s->lock);
+		sqlite3_reset(st);
+		if (rc)
+			return -1;
 	}
-	pick_prune(p, fmaxf(topk_floor(&p->lows), s->min_score));
-	if (p->n)
-		qsort(p->v, p->n, sizeof *p->v, by_place);
 	return 0;
 }
 
-/* low = the exact score of every candidate; those under the k-th go, ties stay. */
-static int score(struct scan *s, size_t q, float *row, struct err *e)
+static int by_hit(const void *x, const void *y)
 {
-	struct reader *r = &s->readers[0];
-	struct pick *p = &r->picks[q];
-	int bytes = (int)(s->dims * sizeof(float));
-	float floor;
+	const struct store_hit *a = x, *b = y;
+
+	if (a->score != b->score)
+		return a->score > b->score ? -1 : 1;
+	return str_cmp(a->item.id, b->item.id);
+}
+
+/* Those under the k-th score go, its ties are decided by their ids, the rest become hits. */
+static int fill(struct scan *s, struct store_index *ix, size_t q, struct err *e)
+{
+	struct pick *p = &s->picks[q];
+	struct store_hits *out = &s->out[q];
 
 	topk_init(&p->lows, p->items, s->k);
-	for (size_t i = 0; i < p->n; i++) {
-		struct cand *c = &p->v[i];
+	for (size_t i = 0; i < p->n; i++)
+		topk_push(&p->lows, p->v[i].low, 0);
+	pick_prune(s, p);
+	if (p->n > s->k) {
+		size_t from = 0;
 
-		if (i == 0 || p->v[i - 1].seg != c->seg)
-			if (blob_to(&r->truth, r->ix, "truth", c->seg, store_truth_bytes(s->dims), e))
-				return -1;
-		if (sqlite3_blob_read(r->truth, row, bytes, c->slot * bytes))
-			return store_fail(r->ix, e, "reading a vector");
-		c->low = c->up = kern_dot(s->queries[q].vec, row, (int64_t)s->dims);
-		topk_push(&p->lows, c->low, 0);
-	}
-	floor = fmaxf(topk_floor(&p->lows), s->min_score);
-	pick_prune(p, floor);
-	return 0;
-}
-
-/* The item of every remaining candidate, then the final order, then the first k. */
-static int fill(struct store_hits *out, struct scan *s, size_t q, struct arena *a, struct err *e)
-{
-	struct store_index *ix = s->readers[0].ix;
-	struct pick *p = &s->readers[0].picks[q];
-	size_t n = p->n < s->k ? p->n : s->k;
-
-	for (size_t i = 0; i < p->n; i++) {
-		sqlite3_stmt *st = store_stmt(ix, STORE_S_ITEM, e);
-
-		if (!st)
-			return -1;
-		sqlite3_bind_int64(st, 1, p->v[i].item);
-		if (sqlite3_step(st) != SQLITE_ROW) {
-			sqlite3_reset(st);
-			return err_set(e, ERR_OPEN, "index %s: damaged: a vector without its item; run llm-index check",
-				       ix->path);
-		}
-		if (store_column(&p->v[i].id, st, 0, a, e)) {
-			sqlite3_reset(st);
-			return -1;
-		}
-		sqlite3_reset(st);
-	}
-	if (p->n)
 		qsort(p->v, p->n, sizeof *p->v, by_score);
-	out->v = arena_alloc(a, (n ? n : 1) * sizeof *out->v);
+		while (p->v[from].low > p->v[s->k].low)
+			from++;
+		if (read_ids(s, ix, p, from, e))
+			return -1;
+		qsort(p->v + from, p->n - from, sizeof *p->v, by_score);
+		p->n = s->k;
+	}
+	pthread_mutex_lock(&s->lock);
+	out->v = arena_alloc(s->a, (p->n ? p->n : 1) * sizeof *out->v);
+	pthread_mutex_unlock(&s->lock);
 	if (!out->v)
 		return err_nomem(e);
-	out->n = n;
-	for (size_t i = 0; i < n; i++) {
-		sqlite3_stmt *st = store_stmt(ix, STORE_S_ITEM, e);
+	for (; out->n < p->n; out->n++) {
+		sqlite3_stmt *st = item_row(ix, p->v[out->n].item, e);
+		int rc;
 
 		if (!st)
 			return -1;
-		sqlite3_bind_int64(st, 1, p->v[i].item);
-		out->v[i].score = p->v[i].low;
-		if (sqlite3_step(st) != SQLITE_ROW || store_item_of(&out->v[i].item, st, a, e)) {
-			sqlite3_reset(st);
-			return store_fail(ix, e, "reading an item");
-		}
+		out->v[out->n].score = p->v[out->n].low;
+		pthread_mutex_lock(&s->lock);
+		rc = store_item_of(&out->v[out->n].item, st, s->a, e);
+		pthread_mutex_unlock(&s->lock);
 		sqlite3_reset(st);
+		if (rc)
+			return -1;
 	}
+	if (out->n)
+		qsort(out->v, out->n, sizeof *out->v, by_hit);
 	return 0;
 }
 
-static int search(struct store_hits *out, struct scan *s, struct os_pool *pool, struct arena *a, struct err *e)
+static void fill_query(void *arg, unsigned worker, size_t q)
 {
-	float *row;
+	struct scan *s = arg;
+	struct store_reader *r = &s->view->readers[worker];
 
-	if (list_segments(s, s->readers[0].ix, a, e))
-		return -1;
-	if (pool && s->n_readers > 1)
-		os_pool_run(pool, scan_segment, s, s->n_segs);
+	if (!r->failed)
+		r->failed = fill(s, r->ix, q, &r->err) != 0;
+}
+
+/* ---- all of it ----------------------------------------------------------------------------------------- */
+
+static int run(struct scan *s, os_pool_fn *fn, size_t n, struct os_pool *pool, struct err *e)
+{
+	if (pool)
+		os_pool_run(pool, fn, s, n);
 	else
-		for (size_t i = 0; i < s->n_segs; i++)
-			scan_segment(s, 0, i);
-	for (unsigned w = 0; w < s->n_readers; w++)
-		if (s->readers[w].failed) {
+		for (size_t i = 0; i < n; i++)
+			fn(s, 0, i);
+	for (unsigned w = 0; w < s->view->n; w++)
+		if (s->view->readers[w].failed) {
 			if (e)
-				*e = s->readers[w].err;
+				*e = s->view->readers[w].err;
 			return -1;
 		}
-	row = arena_alloc(a, s->dims * sizeof *row);
-	if (!row)
+	return 0;
+}
+
+static int search(struct scan *s, const float *q, struct os_pool *pool, struct err *e)
+{
+	size_t slots = s->view->n_segs * STORE_SLOTS;
+
+	s->k = s->k < slots ? s->k : slots;
+	if (!s->k)
+		return 0;
+	s->picks = calloc(s->view->n * s->n, sizeof *s->picks);
+	s->codes = ckd_alloc(s->n, s->row);
+	s->vecs = ckd_alloc(s->n, s->dims * sizeof *s->vecs);
+	s->bounds = ckd_alloc(s->n, sizeof *s->bounds);
+	if (!s->picks || !s->codes || !s->vecs || !s->bounds)
 		return err_nomem(e);
-	for (size_t q = 0; q < s->n; q++)
-		if (gather(s, q, e) || score(s, q, row, e) || fill(&out[q], s, q, a, e))
+	for (size_t i = 0; i < s->n; i++)
+		if (query_init(s, i, q + i * s->dims, e))
 			return -1;
+	for (size_t i = 0; i < s->view->n * s->n; i++) {
+		struct pick *p = &s->picks[i];
+
+		p->items = ckd_alloc(s->k, sizeof *p->items);
+		if (!p->items)
+			return err_nomem(e);
+		topk_init(&p->lows, p->items, s->k);
+		p->limit = 2 * s->k + SLACK;
+	}
+	if (run(s, scan_segment, s->view->n_segs, pool, e))
+		return -1;
+	for (size_t i = 0; i < s->n; i++)
+		if (gather(s, i, e))
+			return -1;
+	if (by_segment(s, e) || run(s, score_segment, s->view->n_segs, pool, e) || run(s, fill_query, s->n, pool, e))
+		return -1;
 	return 0;
 }
 
 int store_index_search(struct store_hits *out, struct store_index *ix, const float *q, size_t n, size_t dims, size_t k,
 		       float min_score, struct os_pool *pool, struct arena *a, struct err *e)
 {
-	struct scan s = { .n = n, .k = k, .min_score = min_score };
+	struct scan s = { .view = &ix->view, .n = n, .k = k, .min_score = min_score, .out = out, .a = a,
+			  .lock = PTHREAD_MUTEX_INITIALIZER };
 	int rc = -1;
 
 	memset(out, 0, n * sizeof *out);
@@ -420,25 +426,19 @@ int store_index_search(struct store_hits *out, struct store_index *ix, const flo
 	if (dims != ix->dims)
 		return err_set(e, ERR_DIMENSION_MISMATCH, "the query has %zu dimensions, the index %u", dims, ix->dims);
 	s.dims = ix->dims;
-	s.n_readers = pool ? os_pool_size(pool) : 1;
-	s.readers = calloc(s.n_readers, sizeof *s.readers);
-	s.queries = arena_alloc(a, n * sizeof *s.queries);
-	if (!s.readers || !s.queries) {
-		free(s.readers);
-		return err_nomem(e);
+	s.row = store_code_row(s.dims);
+	if (!store_view_begin(ix, pool ? os_pool_size(pool) : 1, n, e))
+		rc = search(&s, q, pool, e);
+	store_view_end(ix);
+	for (size_t i = 0; s.picks && i < s.view->n * n; i++) {
+		free(s.picks[i].v);
+		free(s.picks[i].items);
 	}
-	for (size_t i = 0; i < n; i++)
-		if (query_init(&s.queries[i], q + i * dims, s.dims, a, e))
-			goto done;
-	for (unsigned w = 0; w < s.n_readers; w++)
-		if (reader_init(&s.readers[w], ix, n, k, e))
-			goto done;
-	if (same_snapshot(s.readers, s.n_readers, e))
-		goto done;
-	rc = search(out, &s, pool, a, e);
-done:
-	for (unsigned w = 0; w < s.n_readers; w++)
-		reader_release(&s.readers[w], n);
-	free(s.readers);
+	free(s.picks);
+	free(s.codes);
+	free(s.vecs);
+	free(s.bounds);
+	free(s.places);
+	free(s.starts);
 	return rc;
 }

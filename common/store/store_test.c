@@ -67,19 +67,26 @@ static int by_ref(const void *x, const void *y)
 	return a->score != b->score ? (a->score > b->score ? -1 : 1) : strcmp(a->id, b->id);
 }
 
-/* Plain: normalise everything, all scores, sort. */
-static void reference(struct ref *out, const float *q, unsigned n)
+/* Plain: normalise everything that is there, all scores, sort. Returns how many there are. */
+static size_t reference(struct ref *out, const float *q, const bool *gone)
 {
-	float v[DIMS], qn[DIMS], vn[DIMS];
+	static float all[N][DIMS];
+	float v[DIMS], qn[DIMS];
+	size_t n = 0;
 
-	store_normalise(qn, q, DIMS, NULL);
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < N && all[N - 1][0] == 0; i++) {
 		vector(v, i);
-		store_normalise(vn, v, DIMS, NULL);
-		out[i].score = kern_dot(qn, vn, DIMS);
-		snprintf(out[i].id, sizeof out[i].id, "doc%04u", i);
+		store_normalise(all[i], v, DIMS, NULL);
+	}
+	store_normalise(qn, q, DIMS, NULL);
+	for (unsigned i = 0; i < N; i++) {
+		if (gone[i])
+			continue;
+		out[n].score = kern_dot(qn, all[i], DIMS);
+		snprintf(out[n++].id, sizeof out->id, "doc%04u", i);
 	}
 	qsort(out, n, sizeof *out, by_ref);
+	return n;
 }
 
 static bool same_hits(const struct store_hits *h, const struct ref *r, size_t k)
@@ -92,38 +99,68 @@ static bool same_hits(const struct store_hits *h, const struct ref *r, size_t k)
 	return true;
 }
 
-static void test_search(struct os_pool *pool)
+#define QUERIES 61 /* more than share a pass */
+
+/* Every query together, in fewer, alone, with and without threads: the hits of a plain scan. */
+static bool all_alike(struct store_index *ix, struct os_pool *pool, const bool *gone)
 {
-	static const size_t ks[] = { 1, 10, 257, N };
-	struct store_index *ix = fill("search.db", N);
-	struct ref *r = calloc(N, sizeof *r);
-	float q[7 * DIMS];
-	struct store_hits hits[7], one;
+	static const size_t ks[] = { 1, 10, 257, N }, batches[] = { QUERIES, 7, 1 };
+	static float q[QUERIES * DIMS];
+	static struct ref r[QUERIES][N];
+	struct store_hits hits[QUERIES];
 	struct arena a;
-	int good = 0, all = 0, alike = 0;
+	size_t m = 0;
+	bool good = true;
 
 	arena_init(&a, 1 << 30);
-	OK(ix && r, "an index of %d vectors: %s", N, e.text);
-	for (unsigned i = 0; i < 7; i++)
+	for (unsigned i = 0; i < QUERIES; i++) {
 		vector(q + i * DIMS, i * 31 + 5);
-	for (size_t k = 0; k < 4; k++) {
-		bool ok = !store_index_search(hits, ix, q, 7, DIMS, ks[k], -INFINITY, pool, &a, &e);
-
-		for (unsigned i = 0; i < 7; i++) {
-			reference(r, q + i * DIMS, N);
-			good += ok && same_hits(&hits[i], r, ks[k]);
-			ok = ok && !store_index_search(&one, ix, q + i * DIMS, 1, DIMS, ks[k], -INFINITY, NULL, &a, &e);
-			alike += ok && same_hits(&one, r, ks[k]);
-			all++;
-		}
+		m = reference(r[i], q + i * DIMS, gone);
 	}
-	OK(good == all, "7 queries, k 1, 10, 257, n: ids and score bits of a full scan (%d of %d)", good, all);
-	OK(alike == all, "one query alone, without threads: the same (%d of %d)", alike, all);
+	for (size_t k = 0; k < 4; k++)
+		for (size_t b = 0; b < 3; b++)
+			for (size_t i = 0; i < QUERIES && good; i += batches[b]) {
+				size_t n = QUERIES - i < batches[b] ? QUERIES - i : batches[b];
+
+				arena_reset(&a);
+				good = !store_index_search(hits, ix, q + i * DIMS, n, DIMS, ks[k], -INFINITY,
+							   i % 2 ? pool : NULL, &a, &e);
+				for (size_t j = 0; j < n && good; j++)
+					good = same_hits(&hits[j], r[i + j], m < ks[k] ? m : ks[k]);
+			}
+	arena_release(&a);
+	return good;
+}
+
+static void test_search(struct os_pool *pool)
+{
+	static bool gone[N];
+	struct store_index *ix = fill("search.db", N), *reader;
+	struct store_hits hits[1];
+	struct arena a;
+	float q[DIMS] = { 1 };
+	uint64_t n;
+
+	arena_init(&a, 1 << 30);
+	OK(ix && !store_index_open(&reader, path_of("search.db"), STORE_READ, &e), "an index of %d vectors: %s", N, e.text);
+	OK(all_alike(ix, pool, gone), "61 queries, k 1, 10, 257, n: ids and score bits of a full scan: %s", e.text);
+	OK(all_alike(reader, pool, gone), "by another handle: %s", e.text);
+	for (unsigned i = 0; i < N; i += 3) {
+		char id[32];
+
+		gone[i] = true;
+		snprintf(id, sizeof id, "doc%04u", i);
+		store_index_delete(&n, ix, str_of(id), false, &e);
+	}
+	OK(all_alike(reader, pool, (bool[N]){ 0 }), "not committed: not seen");
+	store_index_commit(ix, &e);
+	OK(all_alike(reader, pool, gone), "a third deleted: what was kept in memory is read anew: %s", e.text);
+	OK(all_alike(ix, pool, gone), "by the one that deleted: %s", e.text);
 	OK(!store_index_search(hits, ix, q, 1, DIMS, 10, 2, pool, &a, &e) && hits[0].n == 0, "min_score over 1: no hit");
 	OK(store_index_search(hits, ix, q, 1, DIMS - 1, 10, 0, pool, &a, &e) && e.code == ERR_DIMENSION_MISMATCH,
 	   "a query of another length: %s", e.text);
 	arena_release(&a);
-	free(r);
+	store_index_close(reader, NULL);
 	store_index_close(ix, NULL);
 }
 

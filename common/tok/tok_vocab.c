@@ -2,7 +2,6 @@
 #include "config.h"
 #include "tok/tok_impl.h"
 #include <pthread.h>
-#include <sys/mman.h>
 
 static uint64_t load(const char *p, size_t n)
 {
@@ -117,33 +116,13 @@ int32_t tok_lookup(const struct tok *t, const char *p, size_t n, enum tok_kind k
 	}
 }
 
-/* Tables that are filled at random: in huge pages, where there are some, for a hundredth of the faults. free() frees it. */
-static void *table(size_t n, size_t size)
-{
-	const size_t huge = (size_t)2 << 20;
-	size_t bytes;
-	void *p;
-
-	if (!ckd_mul_size(&bytes, n, size) || bytes > SIZE_MAX - huge)
-		return NULL;
-	if (bytes < huge / 2)
-		return malloc(bytes);
-	bytes = (bytes + huge - 1) & ~(huge - 1);
-	p = aligned_alloc(huge, bytes);
-#ifdef MADV_HUGEPAGE
-	if (p)
-		(void)madvise(p, bytes, MADV_HUGEPAGE);
-#endif
-	return p;
-}
-
 int tok_build_index(struct tok *t, struct err *e)
 {
 	size_t cap = 16;
 
 	while (cap < t->n * 2)
 		cap *= 2;
-	t->slots = table(cap, sizeof *t->slots);
+	t->slots = os_big_alloc(cap, sizeof *t->slots);
 	if (!t->slots)
 		return err_nomem(e);
 	memset(t->slots, 0xff, cap * sizeof *t->slots);
@@ -179,7 +158,7 @@ int tok_build_merges(struct tok *t, size_t n, struct err *e)
 
 	while (cap < n * 2)
 		cap *= 2;
-	t->merges = table(cap, sizeof *t->merges);
+	t->merges = os_big_alloc(cap, sizeof *t->merges);
 	t->byte_pairs = t->byte_level ? ckd_alloc(65536, sizeof *t->byte_pairs) : NULL;
 	if (!t->merges || (t->byte_level && !t->byte_pairs))
 		return err_nomem(e);
