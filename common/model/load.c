@@ -80,7 +80,11 @@ uint32_t load_u32_or(struct loader *l, const char *key, uint32_t max, uint32_t d
 
 uint32_t load_elem_u32(struct loader *l, const char *key, uint32_t i, uint32_t max, uint32_t dflt)
 {
-	return gguf_find(l->g, key_name(l, key).z) ? get_u32(l, key, i, max) : dflt;
+	const struct gguf_key *k = gguf_find(l->g, key_name(l, key).z);
+
+	if (k && k->elem == GGUF_K_BOOL && i < k->n)
+		return k->p[i] != 0;
+	return k ? get_u32(l, key, i, max) : dflt;
 }
 
 float load_f32(struct loader *l, const char *key)

@@ -137,7 +137,7 @@ float load_f32(struct loader *l, const char *key);
 float load_f32_or(struct loader *l, const char *key, float dflt);
 bool load_flag_or(struct loader *l, const char *key, bool dflt);
 struct str load_str_or(struct loader *l, const char *key, const char *dflt);
-/* Element i of an array, or the scalar that stands for all. */
+/* Element i of an array (of a bool 0 or 1), or the scalar that stands for all. */
 uint32_t load_elem_u32(struct loader *l, const char *key, uint32_t i, uint32_t max, uint32_t dflt);
 void load_fail(struct loader *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
