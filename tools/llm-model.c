@@ -443,9 +443,24 @@ static int list(const struct cli *c, const struct opts *o, struct err *e)
 
 /* ---- making ------------------------------------------------------------------------------ */
 
-static int make(const struct cli *c, const struct opts *o, struct err *e)
+static void info(void *arg, const char *line)
 {
-	struct llm_import_opts io = { .type = o->type, .name = o->name, .threads = o->threads };
+	cli_info(arg, "%s", line);
+}
+
+static void progress(void *arg, uint64_t done, uint64_t tensors)
+{
+	struct cli *c = arg;
+
+	c->unit = "tensors";
+	c->tally.total_hint = tensors;
+	c->tally.out = done;
+}
+
+static int make(struct cli *c, const struct opts *o, struct err *e)
+{
+	struct llm_watch watch = { info, progress, c };
+	struct llm_import_opts io = { .type = o->type, .name = o->name, .threads = o->threads, .watch = &watch };
 	struct os_pool *pool;
 	int r;
 
@@ -458,7 +473,7 @@ static int make(const struct cli *c, const struct opts *o, struct err *e)
 		return cli_usage(e, "quantize needs --type TYPE");
 	if (os_pool_new(&pool, o->threads ? o->threads : os_cpus(), e))
 		return -1;
-	r = llm_quantize(c->operands[0], c->operands[1], o->type, pool, e);
+	r = llm_quantize(c->operands[0], c->operands[1], o->type, pool, &watch, e);
 	os_pool_free(pool);
 	return r;
 }

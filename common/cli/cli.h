@@ -140,6 +140,7 @@ struct cli {
 	int verbose;                 /* 0; -v 1; -vv 2 */
 	bool quiet;
 	bool progress;               /* --progress, or a terminal on stderr and not quiet */
+	const char *unit;            /* what progress counts; NULL: "records" */
 	int status;                  /* exit status when cli_start() said no */
 	struct tally tally;
 	struct cli_state *state;     /* private */

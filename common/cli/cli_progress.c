@@ -50,7 +50,7 @@ static void put_text(struct buf *b, const struct cli *c, uint64_t ran_ns)
 	buf_addf(b, "%s: %ju", c->state->tool, (uintmax_t)(skipped + done));
 	if (all)
 		buf_addf(b, "/%ju", (uintmax_t)all);
-	buf_addz(b, " records, ");
+	buf_addf(b, " %s, ", c->unit ? c->unit : "records");
 	put_short(b, rate);
 	buf_addz(b, "/s");
 	if (tokens) {

@@ -106,6 +106,9 @@ int gguf_put_array(struct gguf_writer *w, const char *key, enum gguf_kind elem, 
 int gguf_put_strs(struct gguf_writer *w, const char *key, const struct str *v, uint64_t n, struct err *e);
 int gguf_put_tensor(struct gguf_writer *w, const char *name, uint32_t type, uint32_t n_dims, const int64_t *ne,
 		    struct err *e);
+/* After the last declaration: `look` is called with the file as it will be, all its data zero; -1 when it says so. */
+int gguf_writer_try(const struct gguf_writer *w, const char *name, int (*look)(void *arg, const struct gguf *g, struct err *e),
+		    void *arg, struct err *e);
 /* After the last declaration: the bytes of the tensors, in order, in pieces of any size. */
 int gguf_write_data(struct gguf_writer *w, const void *p, size_t n, struct err *e);
 int gguf_writer_commit(struct gguf_writer *w, struct err *e); /* frees w; every tensor must be whole */

@@ -3,6 +3,7 @@
 #include "config.h"
 #include "gguf/gguf_impl.h"
 #include "base/banned.h"
+#include <sys/mman.h>
 
 struct gguf_writer {
 	struct os_atomic *file;
@@ -243,22 +244,61 @@ static int pad(struct gguf_writer *w, uint64_t n, struct err *e)
 	return 0;
 }
 
+/* All that comes before the data. */
+static int add_header(struct buf *h, const struct gguf_writer *w, struct err *e)
+{
+	uint64_t end;
+
+	buf_addz(h, "GGUF");
+	add_u32(h, 3);
+	add_u64(h, w->n_tensors);
+	add_u64(h, w->keys.n);
+	buf_adds(h, buf_str(&w->kv));
+	buf_adds(h, buf_str(&w->infos));
+	if (!gguf_align_up(&end, h->n, w->align))
+		return err_set(e, ERR_OPEN, "the file would be too large");
+	while (h->n < end && !buf_check(h, NULL))
+		buf_addc(h, 0);
+	return buf_check(&w->kv, e) || buf_check(&w->infos, e) || buf_check(h, e) ? -1 : 0;
+}
+
 static int start(struct gguf_writer *w, struct err *e)
 {
 	struct buf h;
 	int r;
 
 	w->started = true;
-	buf_init(&h, 64);
-	buf_addz(&h, "GGUF");
-	add_u32(&h, 3);
-	add_u64(&h, w->n_tensors);
-	add_u64(&h, w->keys.n);
-	r = buf_check(&h, e) || buf_check(&w->kv, e) || buf_check(&w->infos, e) ||
-	    os_atomic_write(w->file, h.p, h.n, e) ||
-	    os_atomic_write(w->file, buf_str(&w->kv).p, w->kv.n, e) ||
-	    os_atomic_write(w->file, buf_str(&w->infos).p, w->infos.n, e) ||
-	    pad(w, h.n + w->kv.n + w->infos.n, e);
+	buf_init(&h, BUF_MAX_TEXT);
+	r = add_header(&h, w, e) || os_atomic_write(w->file, h.p, h.n, e);
+	buf_release(&h);
+	return r ? -1 : 0;
+}
+
+/* Pages that nobody writes to cost nothing, so the data may be larger than memory. */
+int gguf_writer_try(const struct gguf_writer *w, const char *name, int (*look)(void *arg, const struct gguf *g, struct err *e),
+		    void *arg, struct err *e)
+{
+	struct gguf *g = NULL;
+	struct buf h;
+	uint64_t n;
+	void *p;
+	int r;
+
+	buf_init(&h, BUF_MAX_TEXT);
+	r = add_header(&h, w, e);
+	if (!r && (!ckd_add_u64(&n, h.n, w->data_off) || n > SIZE_MAX / 2))
+		r = err_set(e, ERR_OPEN, "the file would be too large");
+	if (!r) {
+		p = mmap(NULL, (size_t)n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (p == MAP_FAILED) {
+			r = err_nomem(e);
+		} else {
+			memcpy(p, h.p, h.n);
+			r = gguf_open_mem(&g, p, (size_t)n, name, e) || look(arg, g, e);
+			gguf_close(g);
+			munmap(p, (size_t)n);
+		}
+	}
 	buf_release(&h);
 	return r ? -1 : 0;
 }

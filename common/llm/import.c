@@ -16,100 +16,44 @@
 
 /* ---- the folder's files ------------------------------------------------------------------ */
 
-/* Text of a file of the folder; an empty str where it is not there and not needed. */
-static int read_text(struct str *out, struct import *im, const char *name, bool need, struct err *e)
+struct str import_text(struct import *im, const char *name, bool need)
 {
+	struct str s = STR("");
 	struct buf path, text;
-	int r = -1;
 
-	*out = STR("");
+	if (im->failed)
+		return s;
 	buf_init(&path, MAX_PATH);
 	buf_init(&text, MAX_JSON);
 	buf_addf(&path, "%s/%s", im->dir, name);
-	if (buf_check(&path, e))
-		goto out;
-	if (access(path.p, F_OK) && !need) {
-		r = 0;
-		goto out;
+	if (buf_check(&path, im->e)) {
+		im->failed = true;
+	} else if (need || !access(path.p, F_OK)) {
+		im->failed = os_read_file(&text, path.p, MAX_JSON, im->e) != 0;
+		s = arena_str(&im->a, buf_str(&text));
+		if (!s.p) {
+			err_nomem(im->e);
+			im->failed = true;
+			s = STR("");
+		}
 	}
-	if (os_read_file(&text, path.p, MAX_JSON, e))
-		goto out;
-	*out = arena_str(&im->a, buf_str(&text));
-	r = out->p ? 0 : err_nomem(e);
-out:
 	buf_release(&path);
 	buf_release(&text);
-	return r;
+	return s;
 }
 
-/* The same as JSON; JSON_NONE where it is not there. */
-static int read_json(struct json_val *out, struct import *im, const char *name, bool need,
-		     struct err *e)
-{
-	struct str text;
-
-	*out = (struct json_val){ .type = JSON_NONE };
-	if (read_text(&text, im, name, need, e))
-		return -1;
-	if (text.n == 0 && !need)
-		return 0;
-	if (json_parse(out, text, e)) {
-		if (e && e->code != ERR_NOMEM)
-			e->code = ERR_OPEN;
-		return err_wrap(e, "%s", name);
-	}
-	return 0;
-}
-
-struct json_val import_cfg(const struct import *im, const char *names)
+struct json_val import_json(struct import *im, const char *name, bool need)
 {
 	struct json_val v = { .type = JSON_NONE };
-	char name[64];
+	struct str text = import_text(im, name, need);
 
-	while (*names) {
-		size_t n = strcspn(names, "|");
-
-		snprintf(name, sizeof name, "%.*s", (int)n, names);
-		v = json_get(im->cfg, name);
-		if (v.type != JSON_NONE && v.type != JSON_NULL)
-			return v;
-		names += n + (names[n] == '|');
-	}
+	if (im->failed || (text.n == 0 && !need) || !json_parse(&v, text, im->e))
+		return v;
+	if (im->e && im->e->code != ERR_NOMEM)
+		im->e->code = ERR_OPEN;
+	err_wrap(im->e, "%s", name);
+	im->failed = true;
 	return (struct json_val){ .type = JSON_NONE };
-}
-
-int import_cfg_u32(uint32_t *out, const struct import *im, const char *names, bool need,
-		   struct err *e)
-{
-	struct json_val v = import_cfg(im, names);
-	uint64_t u;
-
-	if (v.type == JSON_NONE)
-		return need ? err_set(e, ERR_OPEN, "config.json: %s is missing", names) : 0;
-	if (json_u64(&u, v, e) || u > UINT32_MAX)
-		return err_set(e, ERR_OPEN, "config.json: %s must be a count", names);
-	*out = (uint32_t)u;
-	return 0;
-}
-
-int import_cfg_f64(double *out, const struct import *im, const char *names, bool need,
-		   struct err *e)
-{
-	struct json_val v = import_cfg(im, names);
-
-	if (v.type == JSON_NONE)
-		return need ? err_set(e, ERR_OPEN, "config.json: %s is missing", names) : 0;
-	if (json_f64(out, v, e) || !isfinite(*out))
-		return err_set(e, ERR_OPEN, "config.json: %s must be a number", names);
-	return 0;
-}
-
-bool import_cfg_is(const struct import *im, const char *names, const char *value)
-{
-	struct json_val v = import_cfg(im, names);
-
-	return v.type == JSON_STRING && v.raw.n == strlen(value) + 2 &&
-	       !memcmp(v.raw.p + 1, value, v.raw.n - 2);
 }
 
 /* ---- keys -------------------------------------------------------------------------------- */
@@ -132,8 +76,19 @@ static void size_label(char out[32], uint64_t n)
 	snprintf(out, 32, "%.*f%c", nearbyint(v) >= 10 ? 0 : 1, v, steps[i].suffix);
 }
 
-static int put_general(struct gguf_writer *w, const struct import *im,
-		       const struct llm_import_opts *o, struct err *e)
+static void put_str(struct import *im, const char *key, struct str v)
+{
+	if (!im->failed)
+		im->failed = gguf_put_str(im->w, key, v, im->e) != 0;
+}
+
+static void put_u32(struct import *im, const char *key, uint32_t v)
+{
+	if (!im->failed)
+		im->failed = gguf_put_u32(im->w, key, v, im->e) != 0;
+}
+
+static void put_general(struct import *im, const struct llm_import_opts *o)
 {
 	struct str name = str_of(o->name ? o->name : im->dir);
 	char label[32];
@@ -148,28 +103,24 @@ static int put_general(struct gguf_writer *w, const struct import *im,
 			}
 	}
 	size_label(label, im->n_params);
-	if (gguf_put_str(w, "general.architecture", str_of(import_arch_name(im)), e) ||
-	    gguf_put_str(w, "general.type", STR("model"), e) ||
-	    gguf_put_str(w, "general.name", name, e) ||
-	    gguf_put_str(w, "general.size_label", str_of(label), e) ||
-	    gguf_put_u32(w, "general.file_type", im->kind->file_type, e))
-		return -1;
-	return gguf_put_u32(w, "general.quantization_version", 2, e);
+	put_str(im, "general.architecture", str_of(im->arch->name));
+	put_str(im, "general.type", STR("model"));
+	put_str(im, "general.name", name);
+	put_str(im, "general.size_label", str_of(label));
+	put_u32(im, "general.file_type", im->kind->file_type);
+	put_u32(im, "general.quantization_version", 2);
 }
 
 /* The licence by its SPDX-like word, from the front matter of README.md: a line "license: …"
  * between two of "---". */
-static int put_license(struct gguf_writer *w, struct import *im, struct err *e)
+static void put_license(struct import *im)
 {
-	struct str text;
+	struct str text = import_text(im, "README.md", false);
 	size_t at, end;
 
-	if (read_text(&text, im, "README.md", false, e))
-		return -1;
 	if (!str_starts(text, STR("---\n")))
-		return 0;
-	for (at = 4; at < text.n && !str_starts(str_sub(text, at, text.n), STR("---"));
-	     at = end + 1) {
+		return;
+	for (at = 4; at < text.n && !str_starts(str_sub(text, at, text.n), STR("---")); at = end + 1) {
 		struct str line;
 
 		end = str_find(text, STR("\n"), at);
@@ -177,13 +128,14 @@ static int put_license(struct gguf_writer *w, struct import *im, struct err *e)
 		if (!str_starts(line, STR("license:")))
 			continue;
 		line = str_trim(str_sub(line, 8, line.n));
-		return line.n ? gguf_put_str(w, "general.license", line, e) : 0;
+		if (line.n)
+			put_str(im, "general.license", line);
+		return;
 	}
-	return 0;
 }
 
 /* The author's sampler, of generation_config.json: general.sampling.* (gguf-py metadata.py). */
-static int put_sampling(struct gguf_writer *w, struct import *im, struct err *e)
+static void put_sampling(struct import *im)
 {
 	static const struct {
 		const char *cfg, *key;
@@ -193,227 +145,215 @@ static int put_sampling(struct gguf_writer *w, struct import *im, struct err *e)
 		    { "top_p", "general.sampling.top_p", false },
 		    { "min_p", "general.sampling.min_p", false },
 		    { "repetition_penalty", "general.sampling.penalty_repeat", false } };
-	struct json_val gen;
+	struct json_val gen = import_json(im, "generation_config.json", false);
 
-	if (read_json(&gen, im, "generation_config.json", false, e))
-		return -1;
-	for (size_t i = 0; i < sizeof map / sizeof *map; i++) {
+	for (size_t i = 0; i < sizeof map / sizeof *map && !im->failed; i++) {
 		struct json_val v = json_get(gen, map[i].cfg);
-		int32_t n;
 		double d;
 
 		if (v.type != JSON_NUMBER)
 			continue;
-		if (json_f64(&d, v, e) || !(d >= 0 && d < 1e6))
-			return err_set(e, ERR_OPEN, "generation_config.json: %s is out of range",
-				       map[i].cfg);
-		n = (int32_t)d;
-		if (map[i].integer ? gguf_put_i32(w, map[i].key, n, e)
-				   : gguf_put_f32(w, map[i].key, (float)d, e))
-			return -1;
+		if (json_f64(&d, v, NULL) || !(d >= 0 && d < 1e6))
+			import_fail(im, ERR_OPEN, "generation_config.json: %s is out of range", map[i].cfg);
+		else if (map[i].integer)
+			im->failed = gguf_put_i32(im->w, map[i].key, (int32_t)d, im->e) != 0;
+		else
+			im->failed = gguf_put_f32(im->w, map[i].key, (float)d, im->e) != 0;
 	}
-	return 0;
 }
 
-/* Pooling of 1_Pooling/config.json; 1 mean, 2 cls, 3 last as in GGUF. */
-static int put_pooling(struct gguf_writer *w, struct import *im, struct str path, struct err *e)
+/* The id of config.json or generation_config.json: a number, or the first of a list; -1 where there is none. */
+static int32_t config_id(struct import *im, const char *name, bool last)
 {
-	static const struct {
-		const char *flag, *mode;
-		uint32_t type;
-	} map[] = { { "pooling_mode_mean_tokens", "\"mean\"", 1 },
-		    { "pooling_mode_cls_token", "\"cls\"", 2 },
-		    { "pooling_mode_lasttoken", "\"lasttoken\"", 3 } };
-	struct json_val cfg, mode;
-	char name[512], key[128];
-
-	if (path.n == 0 || path.n > 200 || memchr(path.p, '/', path.n) || str_is(path, ".."))
-		return err_set(e, ERR_OPEN, "modules.json: the pooling module has no folder");
-	snprintf(name, sizeof name, "%.*s/config.json", (int)path.n, path.p);
-	if (read_json(&cfg, im, name, true, e))
-		return -1;
-	mode = json_get(cfg, "pooling_mode");
-	for (size_t i = 0; i < sizeof map / sizeof *map; i++)
-		if (json_get(cfg, map[i].flag).type == JSON_TRUE ||
-		    (mode.type == JSON_STRING && str_is(mode.raw, map[i].mode))) {
-			snprintf(key, sizeof key, "%s.pooling_type", import_arch_name(im));
-			return gguf_put_u32(w, key, map[i].type, e);
-		}
-	return err_set(e, ERR_UNSUPPORTED,
-		       "%s: only mean, cls and last-token pooling are supported", name);
-}
-
-/* The modules of a sentence-transformers folder. */
-static int put_modules(struct gguf_writer *w, struct import *im, struct err *e)
-{
-	struct json_val mods, m;
+	struct json_val v = json_get(import_json(im, "generation_config.json", false), name), x;
 	struct json_iter it;
-	bool normalize = false;
+	int32_t id = -1;
+	uint64_t u;
 
-	if (read_json(&mods, im, "modules.json", false, e))
-		return -1;
-	it = json_iter(mods);
-	while (json_next(&m, &it)) {
-		struct str type, path;
-
-		if (json_str(&type, json_get(m, "type"), &im->a, e) ||
-		    json_str(&path, json_get(m, "path"), &im->a, e))
-			return err_wrap(e, "modules.json");
-		if (str_ends(type, STR("Pooling"))) {
-			if (put_pooling(w, im, path, e))
-				return -1;
-		} else if (str_ends(type, STR("Normalize"))) {
-			normalize = true;
-		} else if (!str_ends(type, STR("Transformer"))) {
-			return err_set(e, ERR_UNSUPPORTED,
-				       "modules.json: a %.*s layer is not supported",
-				       (int)(type.n < 80 ? type.n : 80), type.p);
-		}
-	}
-	return mods.type == JSON_ARRAY ? gguf_put_bool(w, "llmu.normalize", normalize, e) : 0;
+	if (v.type != JSON_NUMBER && v.type != JSON_ARRAY)
+		v = import_cfg(im, name);
+	if (v.type == JSON_NUMBER && !json_u64(&u, v, NULL) && u < tok_n_vocab(im->tok))
+		id = (int32_t)u;
+	it = json_iter(v);
+	while (v.type == JSON_ARRAY && json_next(&x, &it) && (last || id < 0))
+		if (!json_u64(&u, x, NULL) && u < tok_n_vocab(im->tok) && !(last && tok_is_eog(im->tok, (int32_t)u)))
+			id = (int32_t)u;
+	return id;
 }
 
-/* Prefixes of queries and documents, and the length that the encoder was tuned for. */
-static int put_prompts(struct gguf_writer *w, struct import *im, struct err *e)
+/* Special tokens that the tokenizer's own files leave out; one more end where the ends are a list. */
+static void put_ids(struct import *im)
 {
-	static const struct {
-		const char *cfg, *key;
-	} map[] = { { "query", "llmu.prompt.query" },
-		    { "document", "llmu.prompt.document" },
-		    { "passage", "llmu.prompt.document" } };
-	struct json_val cfg, prompts, v;
-	struct str s;
-	uint64_t n;
-	bool document = false;
+	int32_t bos = config_id(im, "bos_token_id", false), eos = config_id(im, "eos_token_id", false);
+	int32_t eot = config_id(im, "eos_token_id", true), own = tok_eos(im->tok);
 
-	if (read_json(&cfg, im, "config_sentence_transformers.json", false, e))
-		return -1;
-	prompts = json_get(cfg, "prompts");
-	for (size_t i = 0; i < sizeof map / sizeof *map; i++) {
-		v = json_get(prompts, map[i].cfg);
-		if (v.type != JSON_STRING || (i == 2 && document))
-			continue;
-		if (json_str(&s, v, &im->a, e) || gguf_put_str(w, map[i].key, s, e))
-			return -1;
-		document = i == 1;
-	}
-	if (read_json(&cfg, im, "sentence_bert_config.json", false, e))
-		return -1;
-	v = json_get(cfg, "max_seq_length");
-	if (v.type != JSON_NUMBER)
-		return 0;
-	if (json_u64(&n, v, e) || n < 1 || n > UINT32_MAX)
-		return err_set(e, ERR_OPEN,
-			       "sentence_bert_config.json: max_seq_length must be a count");
-	return gguf_put_u32(w, "llmu.max_length", (uint32_t)n, e);
+	if (im->failed || im->arch->encoder)
+		return;
+	if (tok_bos(im->tok) < 0 && bos >= 0)
+		put_u32(im, "tokenizer.ggml.bos_token_id", (uint32_t)bos);
+	if (own < 0 && eos >= 0)
+		put_u32(im, "tokenizer.ggml.eos_token_id", (uint32_t)eos);
+	if (eot >= 0 && !tok_is_eog(im->tok, eot) && eot != (own < 0 ? eos : own))
+		put_u32(im, "tokenizer.ggml.eot_token_id", (uint32_t)eot);
 }
 
 /* A template in a file of its own; that of tokenizer_config.json is the tokenizer's to write. */
-static int put_template(struct gguf_writer *w, struct import *im, struct err *e)
+static void put_template(struct import *im)
 {
-	struct json_val doc;
+	struct json_val v;
 	struct str text;
 
 	if (im->has_template)
-		return 0;
-	if (read_text(&text, im, "chat_template.jinja", false, e) ||
-	    read_json(&doc, im, "chat_template.json", false, e))
-		return -1;
-	if (text.n == 0 && json_get(doc, "chat_template").type == JSON_STRING &&
-	    json_str(&text, json_get(doc, "chat_template"), &im->a, e))
-		return -1;
-	return text.n ? gguf_put_str(w, "tokenizer.chat_template", text, e) : 0;
+		return;
+	text = import_text(im, "chat_template.jinja", false);
+	v = json_get(import_json(im, "chat_template.json", false), "chat_template");
+	if (im->failed)
+		return;
+	if (text.n == 0 && v.type == JSON_STRING && json_str(&text, v, &im->a, im->e))
+		im->failed = true;
+	else if (text.n)
+		put_str(im, "tokenizer.chat_template", text);
 }
 
 /* ---- the whole --------------------------------------------------------------------------- */
 
-static int open_tokenizer(struct import *im, struct err *e)
+static void open_tokenizer(struct import *im)
 {
-	struct json_val doc = { .type = JSON_NONE };
-	struct str json, config;
+	struct str json = import_text(im, "tokenizer.json", true), config;
+	struct json_val doc;
 
-	if (read_text(&json, im, "tokenizer.json", true, e))
-		return err_wrap(e, "the folder needs a tokenizer.json");
-	if (read_text(&config, im, "tokenizer_config.json", false, e))
-		return -1;
-	if (config.n && json_parse(&doc, config, e))
-		return err_wrap(e, "tokenizer_config.json");
+	if (im->failed) {
+		err_wrap(im->e, "the folder needs a tokenizer.json");
+		return;
+	}
+	config = import_text(im, "tokenizer_config.json", false);
+	doc = import_json(im, "tokenizer_config.json", false);
+	if (im->failed)
+		return;
 	im->has_template = json_get(doc, "chat_template").type >= JSON_STRING;
-	return tok_open_json(&im->tok, json, config, im->dir, e);
+	im->failed = tok_open_json(&im->tok, json, config, im->dir, im->e) != 0;
+	if (!im->failed)
+		pack_say(im->watch, "tokenizer of %zu tokens%s", tok_n_vocab(im->tok),
+			 im->has_template ? " with a chat template" : "");
 }
 
-static int check_config(struct import *im, struct err *e)
+/* Weights that are quantized already, but for gpt-oss's own form. */
+static void check_quantized(struct import *im)
+{
+	struct json_val q = import_cfg(im, "quantization_config"), method = json_get(q, "quant_method");
+
+	if (q.type == JSON_NONE ||
+	    (!strcmp(im->arch->name, "gpt-oss") && method.type == JSON_STRING && str_is(method.raw, "\"mxfp4\"")))
+		return;
+	import_fail(im, ERR_UNSUPPORTED,
+		    "config.json: the weights are quantized already; import the unquantized model");
+}
+
+static void open_folder(struct import *im)
 {
 	struct stat st;
 
-	if (stat(im->dir, &st))
-		return err_sys(e, ERR_OPEN, errno, "%s", im->dir);
+	if (stat(im->dir, &st)) {
+		err_sys(im->e, ERR_OPEN, errno, "%s", im->dir);
+		im->failed = true;
+		return;
+	}
 	if (!S_ISDIR(st.st_mode))
-		return err_set(e, ERR_OPEN, "%s: not a folder; give the folder with config.json",
-			       im->dir);
-	if (read_json(&im->cfg, im, "config.json", true, e))
+		import_fail(im, ERR_OPEN, "%s: not a folder; give the folder with config.json", im->dir);
+	im->cfg = import_json(im, "config.json", true);
+	if (!im->failed)
+		import_arch_find(im);
+	if (!im->failed)
+		check_quantized(im);
+	if (!im->failed && safet_open(&im->st, im->dir, im->e))
+		im->failed = true;
+	if (im->failed)
+		return;
+	pack_say(im->watch, "architecture %s, %u layers, %zu tensors", im->arch->name,
+		 import_u32(im, "num_hidden_layers|n_layers|n_layer"), safet_n_tensors(im->st));
+	im->used = calloc(safet_n_tensors(im->st) + 1, sizeof *im->used);
+	if (!im->used) {
+		err_nomem(im->e);
+		im->failed = true;
+	}
+}
+
+static void put_keys(struct import *im, const struct llm_import_opts *o)
+{
+	put_general(im, o);
+	put_license(im);
+	put_sampling(im);
+	im->arch->keys(im);
+	import_put_modules(im);
+	if (!im->failed)
+		im->failed = tok_put_gguf(im->tok, im->w, im->e) != 0;
+	put_ids(im);
+	put_template(im);
+}
+
+/* Does the engine take the file? Every key and every tensor's shape is looked at before the first is converted. */
+static int try_engine(void *arg, const struct gguf *g, struct err *e)
+{
+	struct model_opts o = { .max_batch = 1, .pooling = -1 };
+	struct model *m;
+
+	if (model_open(&m, g, arg, &o, e))
 		return -1;
-	if (import_cfg(im, "quantization_config").type != JSON_NONE)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "config.json: the weights are quantized already; import the "
-			       "unquantized model");
-	return import_arch_find(im, e);
+	model_close(m);
+	return 0;
 }
 
-static int put_keys(struct gguf_writer *w, struct import *im, const struct llm_import_opts *o,
-		    struct err *e)
+static void write_all(struct import *im, const char *out_path, const struct llm_import_opts *o)
 {
-	return put_general(w, im, o, e) || put_license(w, im, e) || put_sampling(w, im, e) ||
-	       import_arch_keys(w, im, e) || put_modules(w, im, e) || put_prompts(w, im, e) ||
-	       tok_put_gguf(im->tok, w, e) || put_template(w, im, e);
-}
-
-static int write_all(struct import *im, const char *out_path, const struct llm_import_opts *o,
-		     struct err *e)
-{
-	struct gguf_writer *w = NULL;
 	struct os_pool *pool = NULL;
-	int r = -1;
 
-	if (os_pool_new(&pool, o->threads ? o->threads : os_cpus(), e) ||
-	    gguf_writer_new(&w, out_path, e) || put_keys(w, im, o, e) ||
-	    pack_write(w, im->items, im->n, pool, e))
-		goto out;
-	r = gguf_writer_commit(w, e);
-	w = NULL;
-out:
-	gguf_writer_abort(w);
+	if (os_pool_new(&pool, o->threads ? o->threads : os_cpus(), im->e) || gguf_writer_new(&im->w, out_path, im->e)) {
+		im->failed = true;
+	} else {
+		put_keys(im, o);
+		if (!im->failed)
+			im->failed = pack_declare(im->w, im->items, im->n, im->e) ||
+				     gguf_writer_try(im->w, "config.json and the tensors do not agree", try_engine, pool, im->e);
+		pack_say(im->failed ? NULL : im->watch, "writing %s as %s", out_path, im->kind->name);
+		if (!im->failed)
+			im->failed = pack_write(im->w, im->items, im->n, pool, im->watch, im->e) != 0;
+	}
+	if (!im->failed) {
+		im->failed = pack_commit(im->w, out_path, im->watch, im->e) != 0;
+		im->w = NULL;
+	}
+	gguf_writer_abort(im->w);
 	if (pool)
 		os_pool_free(pool);
-	return r;
 }
 
-int llm_import(const char *dir, const char *out_path, const struct llm_import_opts *o,
-	       struct err *e)
+int llm_import(const char *dir, const char *out_path, const struct llm_import_opts *o, struct err *e)
 {
-	struct import im = { .dir = dir };
-	int r = -1;
+	struct import im = { .dir = dir, .watch = o->watch, .e = e };
+	struct err own = { 0 };
 
+	if (!e)
+		im.e = &own;
+	if (pack_kind_find(&im.kind, o->type ? o->type : "f16", im.e))
+		return -1;
 	arena_init(&im.a, BUF_MAX_TEXT);
-	if (pack_kind_find(&im.kind, o->type ? o->type : "f16", e))
-		goto out;
-	if (check_config(&im, e) || safet_open(&im.st, dir, e) || open_tokenizer(&im, e))
-		goto wrap;
-	im.used = calloc(safet_n_tensors(im.st) + 1, sizeof *im.used);
-	if (!im.used) {
-		err_nomem(e);
-		goto out;
-	}
-	if (!import_arch_tensors(&im, e) && !write_all(&im, out_path, o, e))
-		r = 0;
-wrap:
-	if (r && e && strncmp(e->text, dir, strlen(dir)) != 0)
-		err_wrap(e, "%s", dir);
-out:
+	open_folder(&im);
+	if (!im.failed)
+		open_tokenizer(&im);
+	if (!im.failed)
+		import_modules(&im);
+	if (!im.failed)
+		import_arch_tensors(&im);
+	if (!im.failed)
+		write_all(&im, out_path, o);
+	if (im.failed && strncmp(im.e->text, dir, strlen(dir)) != 0)
+		err_wrap(im.e, "%s", dir);
 	free(im.used);
 	free(im.items);
 	tok_close(im.tok);
 	safet_close(im.st);
+	safet_close(im.dense[0]);
+	safet_close(im.dense[1]);
 	arena_release(&im.a);
-	return r;
+	return im.failed ? -1 : 0;
 }

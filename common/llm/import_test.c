@@ -347,8 +347,8 @@ static void test_llama_forms(void)
 	unlink(in("hf/generation_config.json"));
 	llama_config(",\"quantization_config\":{\"quant_method\":\"gptq\"}");
 	refused("f16", "quantized already", "a quantized folder");
-	llama_config(",\"num_local_experts\":8");
-	refused("f16", "experts", "a mixture of experts");
+	llama_config(",\"num_local_experts\":8,\"num_experts_per_tok\":2");
+	refused("f16", "ffn_gate_inp", "experts that the tensors lack");
 }
 
 static void test_llama_refused(void)
@@ -400,7 +400,7 @@ static void test_qwen_gemma(void)
 	   "qwen2: rows of q stay in order");
 	gguf_close(g);
 	decoder_config("Gemma3ForCausalLM",
-		       ",\"hidden_activation\":\"gelu_pytorch_tanh\",\"sliding_window\":16,\"query_"
+		       ",\"head_dim\":8,\"hidden_activation\":\"gelu_pytorch_tanh\",\"sliding_window\":16,\"query_"
 		       "pre_attn_scalar\":64,"
 		       "\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\",\"rope_"
 		       "theta\":1e6},"
@@ -423,8 +423,300 @@ static void test_qwen_gemma(void)
 		   at(g, "output_norm.weight", 0, 3) == value(1, 0, 3) + 1,
 	   "its norms get their 1 back");
 	gguf_close(g);
-	decoder_config("Gemma3ForCausalLM", ",\"sliding_window\":16,\"sliding_window_pattern\":4");
-	refused("f16", "sliding_window_pattern", "another pattern of layers");
+	decoder_config("Gemma3ForCausalLM", ",\"head_dim\":8,\"sliding_window\":16,\"layer_types\":[\"full_attention\"]");
+	g = imported("f16");
+	OK(g && gguf_find(g, "gemma3.attention.sliding_window_pattern") &&
+		   gguf_find(g, "gemma3.attention.sliding_window_pattern")->n == 1,
+	   "another pattern of layers is told");
+	gguf_close(g);
+	decoder_config("Gemma3ForCausalLM", ",\"head_dim\":8,\"sliding_window\":16,\"layer_types\":[\"chunked\"]");
+	refused("f16", "chunked", "a kind of layer that is not known");
+	decoder_config("Gemma3ForCausalLM", ",\"head_dim\":8,\"sliding_window\":16,\"layer_types\":[]");
+	refused("f16", "layer_types names 0 of 1", "too few kinds of layers");
+}
+
+/* ---- forms that tensors have there ---------------------------------------------------------- */
+
+static float at3(const struct gguf *g, const char *name, int64_t s, int64_t r, int64_t c)
+{
+	const struct gguf_tensor *t = gguf_find_tensor(g, name);
+	float x = NAN;
+
+	if (t && t->type == GGUF_F32 && s < t->ne[2] && r < t->ne[1] && c < t->ne[0])
+		memcpy(&x, t->data + 4 * ((s * t->ne[1] + r) * t->ne[0] + c), 4);
+	return x;
+}
+
+/* The shape as the file has it, slowest first; element i of the k-th tensor of these is k + i / 1024. */
+static void st_add_n(const char *name, const char *dtype, int n, const int64_t *shape)
+{
+	size_t from = data.n, count = 1;
+
+	buf_addf(&head, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", n_tensors ? "," : "", name, dtype);
+	for (int i = 0; i < n; i++) {
+		buf_addf(&head, "%s%lld", i ? "," : "", (long long)shape[i]);
+		count *= (size_t)shape[i];
+	}
+	for (size_t i = 0; i < count; i++) {
+		float x = (float)n_tensors + (float)i / 1024.0f;
+		uint8_t b = (uint8_t)(i * 37 + 11);
+
+		buf_add(&data, dtype[0] == 'F' ? (void *)&x : &b, dtype[0] == 'F' ? sizeof x : sizeof b);
+	}
+	buf_addf(&head, "],\"data_offsets\":[%zu,%zu]}", from, data.n);
+	n_tensors++;
+}
+
+static const char moe_config[] = ",\"num_local_experts\":3,\"num_experts_per_tok\":2";
+
+static void test_mixtral(void)
+{
+	static const char *const kept[] = { "embed_tokens", "norm", "layers.0.input_layernorm",
+					    "layers.0.post_attention_layernorm" };
+	static const char *const attn[] = { "q", "k", "v", "o" };
+	struct gguf *g;
+	char name[128];
+
+	decoder_config("MixtralForCausalLM", moe_config);
+	for (int lost = 0; lost < 2; lost++) {
+		st_begin();
+		for (int i = 0; i < 4; i++) {
+			snprintf(name, sizeof name, "model.%s.weight", kept[i]);
+			st_add(name, i ? 0 : VOCAB, 32);
+			snprintf(name, sizeof name, "model.layers.0.self_attn.%s_proj.weight", attn[i]);
+			st_add(name, i % 3 ? 16 : 32, 32);
+		}
+		st_add("model.layers.0.block_sparse_moe.gate.weight", 3, 32);
+		for (int i = 0; i < 3 - lost; i++)
+			for (int k = 1; k <= 3; k++) {
+				snprintf(name, sizeof name, "model.layers.0.block_sparse_moe.experts.%d.w%d.weight", i, k);
+				st_add(name, k == 2 ? 32 : 64, k == 2 ? 64 : 32);
+			}
+		st_end();
+		if (lost)
+			break;
+		g = imported("f32");
+		OK(g && is_u32(g, "llama.expert_count", 3) && is_u32(g, "llama.expert_used_count", 2), "a mixture of experts");
+		OK(g && at3(g, "blk.0.ffn_gate_exps.weight", 2, 63, 5) == value(15, 63, 5) &&
+			   at3(g, "blk.0.ffn_down_exps.weight", 1, 31, 63) == value(13, 31, 63) &&
+			   at3(g, "blk.0.ffn_up_exps.weight", 0, 1, 2) == value(11, 1, 2) &&
+			   gguf_find_tensor(g, "blk.0.ffn_gate_inp.weight")->type == GGUF_F32,
+		   "one tensor of all experts' matrices");
+		gguf_close(g);
+		g = imported("q8_0");
+		OK(g && gguf_find_tensor(g, "blk.0.ffn_down_exps.weight")->type == GGUF_Q8_0, "which can be quantized");
+		gguf_close(g);
+	}
+	refused("f16", "the matrix of expert 2 is missing", "an expert less than config.json says");
+}
+
+static void test_gpt2(void)
+{
+	static const struct {
+		const char *name;
+		int64_t rows, cols;
+	} t[] = { { "wte.weight", VOCAB, 32 },	    { "wpe.weight", 16, 32 },	      { "ln_f.weight", 0, 32 },
+		  { "ln_f.bias", 0, 32 },	    { "h.0.ln_1.weight", 0, 32 },     { "h.0.ln_1.bias", 0, 32 },
+		  { "h.0.attn.c_attn.weight", 32, 96 }, { "h.0.attn.c_attn.bias", 0, 96 }, { "h.0.attn.c_proj.weight", 32, 32 },
+		  { "h.0.attn.c_proj.bias", 0, 32 }, { "h.0.ln_2.weight", 0, 32 },     { "h.0.ln_2.bias", 0, 32 },
+		  { "h.0.mlp.c_fc.weight", 32, 128 }, { "h.0.mlp.c_fc.bias", 0, 128 },  { "h.0.mlp.c_proj.weight", 128, 32 },
+		  { "h.0.mlp.c_proj.bias", 0, 32 },  { "h.0.attn.bias", 4, 4 } };
+	struct gguf *g;
+
+	put_text("hf/config.json", "{\"architectures\":[\"GPT2LMHeadModel\"],\"n_embd\":32,\"n_head\":4,\"n_layer\":1,"
+				   "\"n_positions\":16,\"n_inner\":null,\"activation_function\":\"gelu_new\"}");
+	st_begin();
+	for (size_t i = 0; i < sizeof t / sizeof *t; i++)
+		st_add(t[i].name, t[i].rows, t[i].cols);
+	st_end();
+	g = imported("f32");
+	OK(g && is_u32(g, "gpt2.feed_forward_length", 128) && at(g, "blk.0.attn_qkv.weight", 90, 3) == value(6, 3, 90) &&
+		   at(g, "blk.0.ffn_down.weight", 31, 100) == value(14, 100, 31) &&
+		   at(g, "blk.0.attn_qkv.bias", 0, 95) == value(7, 0, 95) && at(g, "token_embd.weight", 3, 9) == value(0, 3, 9),
+	   "gpt2: rows and columns change places");
+	gguf_close(g);
+}
+
+/* 2 heads of 16 of keys, 3 experts of 32; [E, in, out] with gate and up in turn, or blocks of MXFP4. */
+static void gpt_oss_tensors(bool blocks)
+{
+	static const struct {
+		const char *name;
+		int64_t rows, cols;
+	} t[] = { { "embed_tokens.weight", VOCAB, 32 }, { "norm.weight", 0, 32 },
+		  { "layers.0.input_layernorm.weight", 0, 32 }, { "layers.0.post_attention_layernorm.weight", 0, 32 },
+		  { "layers.0.self_attn.q_proj.weight", 32, 32 }, { "layers.0.self_attn.q_proj.bias", 0, 32 },
+		  { "layers.0.self_attn.k_proj.weight", 16, 32 }, { "layers.0.self_attn.k_proj.bias", 0, 16 },
+		  { "layers.0.self_attn.v_proj.weight", 16, 32 }, { "layers.0.self_attn.v_proj.bias", 0, 16 },
+		  { "layers.0.self_attn.o_proj.weight", 32, 32 }, { "layers.0.self_attn.o_proj.bias", 0, 32 },
+		  { "layers.0.self_attn.sinks", 0, 4 }, { "layers.0.mlp.router.weight", 3, 32 },
+		  { "layers.0.mlp.router.bias", 0, 3 }, { "layers.0.mlp.experts.gate_up_proj_bias", 3, 64 },
+		  { "layers.0.mlp.experts.down_proj_bias", 3, 32 } };
+	char name[128];
+
+	decoder_config("GptOssForCausalLM", ",\"num_local_experts\":3,\"num_experts_per_tok\":2,\"sliding_window\":16,"
+					    "\"intermediate_size\":32,\"quantization_config\":{\"quant_method\":\"mxfp4\"}");
+	st_begin();
+	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+		snprintf(name, sizeof name, "model.%s", t[i].name);
+		st_add(name, t[i].rows, t[i].cols);
+	}
+#define EXPERTS "model.layers.0.mlp.experts."
+	if (!blocks) {
+		st_add_n(EXPERTS "gate_up_proj", "F32", 3, (int64_t[]){ 3, 32, 64 });
+		st_add_n(EXPERTS "down_proj", "F32", 3, (int64_t[]){ 3, 32, 32 });
+	} else {
+		st_add_n(EXPERTS "gate_up_proj_blocks", "U8", 4, (int64_t[]){ 3, 64, 1, 16 });
+		st_add_n(EXPERTS "gate_up_proj_scales", "U8", 3, (int64_t[]){ 3, 64, 1 });
+		st_add_n(EXPERTS "down_proj_blocks", "U8", 4, (int64_t[]){ 3, 32, 1, 16 });
+		st_add_n(EXPERTS "down_proj_scales", "U8", 3, (int64_t[]){ 3, 32, 1 });
+	}
+	st_end();
+}
+
+/* Element i of a block: GGUF has i and i + 16 in a byte, gpt-oss 2 j and 2 j + 1. */
+static bool same_block(const uint8_t *out, size_t block)
+{
+	bool same = out[0] == (uint8_t)(block * 37 + 11);
+
+	for (size_t i = 0; i < 32; i++) {
+		unsigned there = (uint8_t)((block * 16 + i / 2) * 37 + 11) >> i % 2 * 4 & 15;
+
+		same = same && there == (unsigned)(out[1 + i % 16] >> i / 16 * 4 & 15);
+	}
+	return same;
+}
+
+static void test_gpt_oss(void)
+{
+	struct gguf *g;
+	const struct gguf_tensor *t;
+
+	gpt_oss_tensors(false);
+	g = imported("f32");
+	OK(g && is_u32(g, "gpt-oss.expert_feed_forward_length", 32) &&
+		   at3(g, "blk.0.ffn_gate_exps.weight", 2, 5, 7) == 17 + (float)((2 * 32 + 7) * 64 + 10) / 1024 &&
+		   at3(g, "blk.0.ffn_up_exps.weight", 1, 5, 7) == 17 + (float)((32 + 7) * 64 + 11) / 1024 &&
+		   at3(g, "blk.0.ffn_down_exps.weight", 0, 30, 2) == 18 + (float)(2 * 32 + 30) / 1024,
+	   "gpt-oss: gate and up stand in turn, columns first");
+	OK(g && at(g, "blk.0.ffn_gate_exps.bias", 2, 5) == value(15, 2, 10) &&
+		   at(g, "blk.0.ffn_up_exps.bias", 2, 5) == value(15, 2, 11) &&
+		   at(g, "blk.0.attn_sinks.weight", 0, 3) == value(12, 0, 3),
+	   "so do their biases; sinks");
+	gguf_close(g);
+	gpt_oss_tensors(true);
+	g = imported("q8_0");
+	t = g ? gguf_find_tensor(g, "blk.0.ffn_up_exps.weight") : NULL;
+	OK(t && t->type == GGUF_MXFP4 && t->ne[0] == 32 && t->ne[1] == 32 && t->ne[2] == 3 &&
+		   same_block(t->data, 1) && same_block(t->data + 17 * (32 + 9), 64 + 19),
+	   "its blocks of MXFP4 stay MXFP4, in GGUF's order");
+	gguf_close(g);
+	decoder_config("GptOssForCausalLM", ",\"num_local_experts\":3,\"num_experts_per_tok\":2,\"sliding_window\":16,"
+					    "\"intermediate_size\":32,\"quantization_config\":{\"quant_method\":\"awq\"}");
+	refused("f16", "quantized already", "another quantization");
+}
+
+static void test_phi3(void)
+{
+	struct gguf *g;
+
+	decoder_config("Phi3ForCausalLM",
+		       ",\"original_max_position_embeddings\":64,\"rope_scaling\":{\"type\":\"longrope\","
+		       "\"short_factor\":[1,1.5,2,2.5],\"long_factor\":[3,4,5,6]}");
+	st_begin();
+	st_add("model.embed_tokens.weight", VOCAB, 32);
+	st_add("model.norm.weight", 0, 32);
+	st_add("model.layers.0.input_layernorm.weight", 0, 32);
+	st_add("model.layers.0.post_attention_layernorm.weight", 0, 32);
+	st_add("model.layers.0.self_attn.qkv_proj.weight", 64, 32);
+	st_add("model.layers.0.self_attn.o_proj.weight", 32, 32);
+	st_add("model.layers.0.mlp.gate_up_proj.weight", 128, 32);
+	st_add("model.layers.0.mlp.down_proj.weight", 32, 64);
+	st_end();
+	g = imported("f32");
+	/* sqrt(1 + log(128 / 64) / log 64) */
+	OK(g && is_str(g, "phi3.rope.scaling.type", "longrope") && is_f32(g, "phi3.rope.scaling.attn_factor", 1.0801234f) &&
+		   at(g, "rope_factors_long.weight", 0, 3) == 6 && at(g, "rope_factors_short.weight", 0, 1) == 1.5f &&
+		   at(g, "blk.0.ffn_up.weight", 127, 5) == value(6, 127, 5),
+	   "phi3: factors of long contexts");
+	gguf_close(g);
+	decoder_config("Phi3ForCausalLM", ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1],"
+					  "\"long_factor\":[1]}");
+	refused("f16", "long_factor must be a list of 4 numbers", "factors of another length");
+}
+
+/* ---- configurations that cannot be --------------------------------------------------------- */
+
+static void test_absurd(void)
+{
+	static const struct {
+		const char *more, *needle;
+	} bad[] = {
+		{ ",\"head_dim\":7", "heads of 7" },
+		{ ",\"head_dim\":16", "do not agree" },
+		{ ",\"num_hidden_layers\":1000000000", "1000000000 layers" },
+		{ ",\"num_hidden_layers\":0", "0 layers" },
+		{ ",\"num_hidden_layers\":-1", "must be a count" },
+		{ ",\"num_hidden_layers\":2", "layers.1.input_layernorm.weight is missing" },
+		{ ",\"num_attention_heads\":0", "no 0 heads" },
+		{ ",\"num_attention_heads\":5", "no 5 heads" },
+		{ ",\"num_key_value_heads\":16", "no 16 heads" },
+		{ ",\"hidden_size\":4294967296", "must be a count" },
+		{ ",\"hidden_size\":64", "do not agree" },
+		{ ",\"intermediate_size\":65", "do not agree" },
+		{ ",\"max_position_embeddings\":0", "is 0" },
+		{ ",\"rms_norm_eps\":1e999", "must be a number" },
+		{ ",\"rms_norm_eps\":\"x\"", "must be a number" },
+		{ ",\"rope_theta\":0", "rope_theta 0" },
+		{ ",\"partial_rotary_factor\":-1", "partial_rotary_factor -1" },
+		{ ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":0}", "factor of 0" },
+		{ ",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":-3}",
+		  "original_max_position_embeddings -3" },
+		{ ",\"num_local_experts\":99999,\"num_experts_per_tok\":2", "do not agree" },
+	};
+
+	llama_tensors("model.", false);
+	st_end();
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		llama_config(bad[i].more); /* of two members of a name the last counts */
+		refused("f16", bad[i].needle, bad[i].more);
+	}
+}
+
+static void shard(const char *to)
+{
+	char from[8192];
+
+	snprintf(from, sizeof from, "%s", in("hf/model.safetensors"));
+	if (rename(from, in(to)))
+		printf("# cannot rename to %s\n", to);
+}
+
+/* Two shards: one lost, one that has a tensor of the other too. */
+static void test_shards(void)
+{
+	llama_config("");
+	llama_tensors("model.", false);
+	st_end();
+	shard("hf/model-00001-of-00002.safetensors");
+	put_text("hf/model.safetensors.index.json",
+		 "{\"weight_map\":{\"model.norm.weight\":\"model-00001-of-00002.safetensors\","
+		 "\"lm_head.weight\":\"model-00002-of-00002.safetensors\"}}");
+	refused("f16", "model-00002-of-00002.safetensors: No such file", "a shard is missing");
+	st_begin();
+	st_add("lm_head.weight", VOCAB, 32);
+	st_add("model.norm.weight", 0, 32);
+	st_end();
+	shard("hf/model-00002-of-00002.safetensors");
+	refused("f16", "model-00002-of-00002.safetensors: tensor model.norm.weight is there twice", "a tensor in two shards");
+	st_begin();
+	st_add("lm_head.weight", VOCAB, 32);
+	st_end();
+	shard("hf/model-00002-of-00002.safetensors");
+	OK(!import("f16", NULL), "whole: two shards");
+	unlink(in("hf/model-00002-of-00002.safetensors"));
+	unlink(in("hf/model-00001-of-00002.safetensors"));
+	unlink(in("hf/model.safetensors.index.json"));
 }
 
 /* ---- bert -------------------------------------------------------------------------------- */
@@ -616,6 +908,12 @@ int main(void)
 	test_llama_forms();
 	test_llama_refused();
 	test_qwen_gemma();
+	test_mixtral();
+	test_gpt2();
+	test_gpt_oss();
+	test_phi3();
+	test_absurd();
+	test_shards();
 	test_bert();
 	nftw(root, drop, 8, FTW_DEPTH | FTW_PHYS);
 	buf_release(&head);

@@ -227,14 +227,22 @@ int llm_call_put(struct buf *out, const struct llm_call *c, struct err *e);
 
 /* ---- making models ------------------------------------------------------------------------------ */
 
+/* Who wants to know how far it is; each may be NULL. Called by the caller's own thread. */
+struct llm_watch {
+	void (*say)(void *arg, const char *line);                /* one a step */
+	void (*step)(void *arg, uint64_t done, uint64_t tensors); /* after each tensor */
+	void *arg;
+};
 struct llm_import_opts {
 	const char *type; /* "f32", "f16", "bf16", "q8_0", "q4_0", … */
 	const char *name; /* general.name; NULL: the folder's */
 	unsigned threads; /* 0: all processors */
+	const struct llm_watch *watch; /* or NULL */
 };
 /* A Hugging Face folder (config.json, tokenizer.json, *.safetensors, 1_Pooling/config.json, …) to one GGUF file. */
 int llm_import(const char *dir, const char *out_path, const struct llm_import_opts *o, struct err *e);
-int llm_quantize(const char *in_path, const char *out_path, const char *type, struct os_pool *pool, struct err *e);
+int llm_quantize(const char *in_path, const char *out_path, const char *type, struct os_pool *pool,
+		 const struct llm_watch *watch, struct err *e);
 
 /* ---- speed --------------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include "base/banned.h"
 #include <math.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 /* Names and general.file_type: ggml-org/llama.cpp tools/quantize, include/llama.h (llama_ftype). */
 static const struct pack_kind kinds[] = {
@@ -49,7 +50,8 @@ bool pack_is_weight(struct str name, uint32_t n_dims)
 					    "position_embd", "token_types",
 					    "ssm_conv1d",    "shortconv.conv",
 					    "altup",         "laurel",
-					    "attn_rel_b",    "per_layer_model_proj" };
+					    "attn_rel_b",    "per_layer_model_proj",
+					    "cls.output" };
 
 	if (n_dims < 2 || !str_ends(name, STR("weight")))
 		return false;
@@ -157,6 +159,14 @@ struct slab {
 	enum { GOOD, NOT_FINITE, TOO_LARGE } * bad; /* [workers] */
 };
 
+/* Bytes of n elements that lie in whole blocks. */
+static size_t bytes_of(uint32_t type, int64_t n)
+{
+	const struct gguf_type_info *t = gguf_type_info(type);
+
+	return (size_t)(n / t->block) * t->bytes;
+}
+
 /* n values of any type to f32. p may lie unaligned; raw is room for the row. */
 static void load_row(float *out, const uint8_t *p, uint32_t type, int64_t n, uint8_t *raw,
 		     size_t bytes)
@@ -182,16 +192,38 @@ static void load_row(float *out, const uint8_t *p, uint32_t type, int64_t n, uin
 	}
 }
 
-/* Row r of the output is this row of the source. */
+/* Row r of a slice is this row of its source. */
 static int64_t source_row(const struct pack_item *it, int64_t r)
 {
 	int64_t d, o;
 
-	if (!it->heads)
+	if (!it->heads || it->n_dims < 2)
 		return r;
 	d = it->ne[1] / it->heads;
 	o = r % d;
 	return r - o + (o & 1) * (d / 2) + o / 2;
+}
+
+/* The first element of row `row` of the whole output; its offset in elements in *at. */
+static const uint8_t *source(const struct pack_item *it, int64_t row, int64_t *at)
+{
+	int64_t s = row / it->ne[1], r = source_row(it, row % it->ne[1]);
+
+	*at = it->at + r * it->step[1];
+	if (it->parts)
+		return it->parts[s];
+	*at += s * it->step[2];
+	return it->src.data;
+}
+
+/* Elements that lie apart, gathered into raw, where they lie one behind the other. */
+static const uint8_t *gather(const struct pack_item *it, const uint8_t *p, int64_t at, uint8_t *raw)
+{
+	size_t size = gguf_type_info(it->src.type)->bytes;
+
+	for (int64_t c = 0; c < it->ne[0]; c++)
+		memcpy(raw + (size_t)c * size, p + (size_t)(at + c * it->step[0]) * size, size);
+	return raw;
 }
 
 /* The same order within one row: a bias of q or k. raw is not used for F32. */
@@ -204,34 +236,75 @@ static void permute_row(float *x, float *tmp, int64_t n, int64_t heads)
 		x[r] = tmp[r - r % d + (r % d & 1) * (d / 2) + r % d / 2];
 }
 
+/*
+ * Blocks of 32 four-bit numbers: gpt-oss keeps numbers 2 j and 2 j + 1 in byte j (low first) and the exponents apart, GGUF
+ * numbers j and j + 16 behind the exponent.
+ */
+static void repack_mxfp4(uint8_t *out, const uint8_t *blocks, const uint8_t *scales, int64_t n)
+{
+	for (int64_t b = 0; b < n; b++, out += 17, blocks += 16) {
+		out[0] = scales[b];
+		for (int j = 0; j < 16; j++) {
+			int shift = j % 2 * 4;
+
+			out[1 + j] = (uint8_t)((blocks[j / 2] >> shift & 15) |
+					       (blocks[8 + j / 2] >> shift & 15) << 4);
+		}
+	}
+}
+
+static void convert_row(const struct slab *s, unsigned worker, int64_t row, uint8_t *out)
+{
+	const struct pack_item *it = s->item;
+	float *x = s->scratch[worker];
+	int64_t at;
+	const uint8_t *p = source(it, row, &at);
+
+	if (it->scales) {
+		repack_mxfp4(out, p + 16 * at, it->scales + at, it->ne[0] / 32);
+		return;
+	}
+	p = it->step[0] == 1 ? p + bytes_of(it->src.type, at) : gather(it, p, at, s->raw[worker]);
+	load_row(x, p, it->src.type, it->ne[0], s->raw[worker], s->src_row);
+	if (it->n_dims == 1 && it->heads)
+		permute_row(x, x + it->ne[0], it->ne[0], it->heads);
+	for (int64_t k = 0; it->add != 0 && k < it->ne[0]; k++)
+		x[k] += it->add;
+	if (!kern_all_finite(x, it->ne[0]))
+		s->bad[worker] = NOT_FINITE;
+	for (int64_t k = 0; it->type == GGUF_F16 && k < it->ne[0]; k++)
+		if (fabsf(x[k]) > 65504.0f)
+			s->bad[worker] = TOO_LARGE;
+	if (it->type == GGUF_F32)
+		memcpy(out, x, s->out_row);
+	else
+		kern_quantize(out, x, it->type, it->ne[0], NULL);
+}
+
 static void convert_rows(void *arg, unsigned worker, size_t i)
 {
 	const struct slab *s = arg;
-	const struct pack_item *it = s->item;
-	float *x = s->scratch[worker];
 	int64_t from = (int64_t)i * s->task,
 		to = from + s->task < s->rows ? from + s->task : s->rows;
 
-	for (int64_t r = from; r < to; r++) {
-		int64_t at = it->n_dims > 1 ? source_row(it, s->first + r) : 0;
-		uint8_t *out = s->out + (size_t)r * s->out_row;
+	for (int64_t r = from; r < to; r++)
+		convert_row(s, worker, s->first + r, s->out + (size_t)r * s->out_row);
+}
 
-		load_row(x, it->src.data + (size_t)at * s->src_row, it->src.type, it->ne[0],
-			 s->raw[worker], s->src_row);
-		if (it->n_dims == 1 && it->heads)
-			permute_row(x, x + it->ne[0], it->ne[0], it->heads);
-		for (int64_t k = 0; it->add != 0 && k < it->ne[0]; k++)
-			x[k] += it->add;
-		if (!kern_all_finite(x, it->ne[0]))
-			s->bad[worker] = NOT_FINITE;
-		for (int64_t k = 0; it->type == GGUF_F16 && k < it->ne[0]; k++)
-			if (fabsf(x[k]) > 65504.0f)
-				s->bad[worker] = TOO_LARGE;
-		if (it->type == GGUF_F32)
-			memcpy(out, x, s->out_row);
-		else
-			kern_quantize(out, x, it->type, it->ne[0], NULL);
-	}
+static int stopped(struct err *e)
+{
+	if (!os_stop_signal())
+		return 0;
+	err_set(e, ERR_SIGNAL, "stopped");
+	e->sys = os_stop_signal();
+	return -1;
+}
+
+/* Its bytes are the output as they lie. */
+static bool is_plain(const struct pack_item *it)
+{
+	return it->src.type == it->type && !it->heads && it->add == 0 && !it->parts && !it->scales &&
+	       it->step[0] == 1 && it->step[1] == it->ne[0] && (it->ne[2] == 1 || it->step[2] == it->ne[0] * it->ne[1]);
 }
 
 static int write_item(struct gguf_writer *w, struct slab *s, unsigned workers, struct os_pool *pool,
@@ -241,8 +314,9 @@ static int write_item(struct gguf_writer *w, struct slab *s, unsigned workers, s
 	int64_t rows = it->ne[1] * it->ne[2] * it->ne[3];
 	int64_t step = (int64_t)(SLAB / s->out_row) > 0 ? (int64_t)(SLAB / s->out_row) : 1;
 
-	if (it->src.type == it->type && !it->heads && it->add == 0)
-		return gguf_write_data(w, it->src.data, s->out_row * (size_t)rows, e);
+	if (is_plain(it))
+		return gguf_write_data(w, it->src.data + bytes_of(it->type, it->at),
+				       s->out_row * (size_t)rows, e);
 	for (s->first = 0; s->first < rows; s->first += s->rows) {
 		s->rows = rows - s->first < step ? rows - s->first : step;
 		s->task = s->rows / (4 * (int64_t)workers) + 1;
@@ -253,22 +327,10 @@ static int write_item(struct gguf_writer *w, struct slab *s, unsigned workers, s
 					e, ERR_OPEN, "tensor %s holds values that %s", it->name,
 					s->bad[i] == TOO_LARGE ? "do not fit F16; use bf16 or f32"
 							       : "are not finite");
-		if (gguf_write_data(w, s->out, s->out_row * (size_t)s->rows, e))
+		if (gguf_write_data(w, s->out, s->out_row * (size_t)s->rows, e) || stopped(e))
 			return -1;
-		if (os_stop_signal()) {
-			err_set(e, ERR_SIGNAL, "stopped");
-			e->sys = os_stop_signal();
-			return -1;
-		}
 	}
 	return 0;
-}
-
-static size_t row_bytes(uint32_t type, int64_t ne0)
-{
-	const struct gguf_type_info *t = gguf_type_info(type);
-
-	return (size_t)(ne0 / t->block) * t->bytes;
 }
 
 /* Room for the largest item. */
@@ -278,8 +340,8 @@ static int slab_init(struct slab *s, const struct pack_item *items, size_t n, un
 	size_t cols = 1, src = 1, out = SLAB;
 
 	for (size_t i = 0; i < n; i++) {
-		size_t b = row_bytes(items[i].src.type, items[i].ne[0]),
-		       o = row_bytes(items[i].type, items[i].ne[0]);
+		size_t b = bytes_of(items[i].src.type, items[i].ne[0]),
+		       o = bytes_of(items[i].type, items[i].ne[0]);
 
 		cols = (size_t)items[i].ne[0] > cols ? (size_t)items[i].ne[0] : cols;
 		src = b > src ? b : src;
@@ -316,30 +378,69 @@ static void slab_release(struct slab *s, unsigned workers)
 
 static int can_read(const struct pack_item *it, struct err *e)
 {
-	if (it->src.type == it->type || it->src.type == GGUF_F32 || it->src.type == GGUF_F64 ||
+	if (it->scales || it->src.type == it->type || it->src.type == GGUF_F32 || it->src.type == GGUF_F64 ||
 	    kern_block(it->src.type))
 		return 0;
 	return err_set(e, ERR_UNSUPPORTED, "tensor %s: type %s cannot be converted", it->name,
 		       gguf_type_info(it->src.type)->name);
 }
 
+struct pack_item pack_item_of(const char *name, const struct gguf_tensor *t)
+{
+	struct pack_item it = { .name = name, .type = t->type, .n_dims = t->n_dims, .src = *t,
+				.step = { 1, t->ne[0], t->ne[0] * t->ne[1] } };
+
+	memcpy(it.ne, t->ne, sizeof it.ne);
+	return it;
+}
+
+int pack_declare(struct gguf_writer *w, const struct pack_item *items, size_t n, struct err *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if (can_read(&items[i], e) || gguf_put_tensor(w, items[i].name, items[i].type,
+							      items[i].n_dims, items[i].ne, e))
+			return -1;
+	return 0;
+}
+
+void pack_say(const struct llm_watch *watch, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	if (!watch || !watch->say)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	watch->say(watch->arg, text);
+}
+
+int pack_commit(struct gguf_writer *w, const char *path, const struct llm_watch *watch, struct err *e)
+{
+	struct stat st;
+
+	if (gguf_writer_commit(w, e))
+		return -1;
+	if (!stat(path, &st))
+		pack_say(watch, "%s has %.1f MiB", path, (double)st.st_size / (1 << 20));
+	return 0;
+}
+
 int pack_write(struct gguf_writer *w, const struct pack_item *items, size_t n, struct os_pool *pool,
-	       struct err *e)
+	       const struct llm_watch *watch, struct err *e)
 {
 	struct slab s = { 0 };
 	unsigned workers = os_pool_size(pool);
-	int r = 0;
+	int r = slab_init(&s, items, n, workers, e);
 
-	for (size_t i = 0; i < n && !r; i++)
-		r = can_read(&items[i], e) || gguf_put_tensor(w, items[i].name, items[i].type,
-							      items[i].n_dims, items[i].ne, e);
-	if (!r)
-		r = slab_init(&s, items, n, workers, e);
 	for (size_t i = 0; i < n && !r; i++) {
 		s.item = &items[i];
-		s.src_row = row_bytes(items[i].src.type, items[i].ne[0]);
-		s.out_row = row_bytes(items[i].type, items[i].ne[0]);
-		r = write_item(w, &s, workers, pool, e);
+		s.src_row = bytes_of(items[i].src.type, items[i].ne[0]);
+		s.out_row = bytes_of(items[i].type, items[i].ne[0]);
+		r = write_item(w, &s, workers, pool, e) || stopped(e);
+		if (watch && watch->step)
+			watch->step(watch->arg, i + 1, n);
 	}
 	slab_release(&s, workers);
 	return r ? -1 : 0;

@@ -66,11 +66,8 @@ static int plan(struct pack_item *items, struct arena *a, const struct gguf *g,
 
 		if (!name.p)
 			return err_nomem(e);
-		items[i] = (struct pack_item){
-			.name = name.p, .type = t->type, .n_dims = t->n_dims, .src = *t
-		};
-		memcpy(items[i].ne, t->ne, sizeof t->ne);
-		if (!pack_is_weight(name, t->n_dims))
+		items[i] = pack_item_of(name.p, t);
+		if (!pack_is_weight(name, t->n_dims) || t->type == GGUF_MXFP4) /* gpt-oss's experts: made so */
 			continue;
 		items[i].type = pack_type(k, &m, name, t->ne[0]);
 		if (check_source(t, items[i].type, e))
@@ -80,7 +77,7 @@ static int plan(struct pack_item *items, struct arena *a, const struct gguf *g,
 }
 
 int llm_quantize(const char *in_path, const char *out_path, const char *type, struct os_pool *pool,
-		 struct err *e)
+		 const struct llm_watch *watch, struct err *e)
 {
 	const struct pack_kind *k;
 	struct gguf *g = NULL;
@@ -97,12 +94,18 @@ int llm_quantize(const char *in_path, const char *out_path, const char *type, st
 		err_nomem(e);
 		goto out;
 	}
+	pack_say(watch, "%zu tensors of %s", gguf_n_tensors(g), in_path);
 	if (plan(items, &a, g, k, e) || gguf_writer_new(&w, out_path, e) || copy_keys(w, g, k, e) ||
-	    pack_write(w, items, gguf_n_tensors(g), pool, e)) {
+	    pack_declare(w, items, gguf_n_tensors(g), e)) {
 		err_wrap(e, "%s", in_path);
 		goto out;
 	}
-	r = gguf_writer_commit(w, e);
+	pack_say(watch, "writing %s as %s", out_path, k->name);
+	if (pack_write(w, items, gguf_n_tensors(g), pool, watch, e)) {
+		err_wrap(e, "%s", in_path);
+		goto out;
+	}
+	r = pack_commit(w, out_path, watch, e);
 	w = NULL;
 out:
 	gguf_writer_abort(w);

@@ -69,7 +69,8 @@ status 0 'quantize' llm-model quantize "$bert" q8.gguf --type q8_0
 status 0 'what it made' llm-model show --json q8.gguf
 has "$scratch/out" '"types":\{"F32":\{"tensors":23,.*"Q8_0"' 'norms stay, weights become Q8_0'
 status 0 'is good' llm-model verify q8.gguf
-status 0 'with one thread' llm-model quantize "$bert" q8b.gguf --type Q8_0 -t 1
+status 0 'with one thread' llm-model -v quantize "$bert" q8b.gguf --type Q8_0 -t 1
+has "$scratch/err" 'writing q8b.gguf as q8_0' '-v tells the steps'
 cmp -s q8.gguf q8b.gguf
 ok $? 'the same bytes'
 status 0 'the same type again is a copy' llm-model quantize q8.gguf q8c.gguf --type q8_0
