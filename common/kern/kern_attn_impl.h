@@ -20,7 +20,7 @@ static void attn_keys(struct attn_work *t, const struct kern_attn *a, const uint
 {
 	size_t stride = a->k_stride, bytes = kern_row_bytes(a->kv_type, a->d);
 	size_t f32_bytes = (size_t)t->d8 * 4;
-	unpack_fn *unpack = a->kv_type == T_F16 ? unpack_f16 : unpack_f32;
+	unpack_fn *fill = a->kv_type == T_F16 ? unpack_f16 : unpack_f32;
 
 	/* positions that are not there yet and elements past d are zeros, whatever the memory holds */
 	if (n < KERN_KV_PAGE || a->d % 8 || a->kv_type == T_Q8_0) {
@@ -37,7 +37,7 @@ static void attn_keys(struct attn_work *t, const struct kern_attn *a, const uint
 		stride = f32_bytes;
 	}
 	for (int i = 0; i < KERN_STEP / 16; i++)
-		unpack((uint8_t *)t->keys + (size_t)(i / P) * (size_t)t->d8 * LINE + (size_t)(i % P) * 64,
+		fill((uint8_t *)t->keys + (size_t)(i / P) * (size_t)t->d8 * LINE + (size_t)(i % P) * 64,
 		       k + (size_t)(16 * i) * stride, stride, t->d8, NULL);
 }
 

@@ -9,6 +9,7 @@
 #define VEC_COLS 4
 #define VEC_COLS_F32 6
 #define VEC_WIDE 1
+#define VEC_NEAR 2
 #define VEC_PANELS 1
 
 typedef struct {

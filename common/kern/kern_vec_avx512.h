@@ -9,6 +9,7 @@
 #define VEC_COLS 6
 #define VEC_COLS_F32 12
 #define VEC_WIDE 0
+#define VEC_NEAR 4
 #define VEC_PANELS 2
 
 typedef __m512 vf;
@@ -120,14 +121,16 @@ FN vi vi_rows4(const uint8_t *p, size_t stride)
 
 	return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
 }
-/* 16 bytes of rows i, i + 4, i + 8, i + 12, then 4 x 4 words turned within each quarter. */
+/* 16 bytes of rows i, i + 4, i + 8, i + 12, then 4 x 4 words turned within each quarter. Halves put together from memory are
+ * cheaper than four inserts into a whole. */
+FN __m256i rows16x2(const uint8_t *p, size_t stride)
+{
+	return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const void *)p)),
+				       _mm_loadu_si128((const void *)(p + 4 * stride)), 1);
+}
 FN vi rows16x4(const uint8_t *p, size_t stride)
 {
-	vi r = _mm512_castsi128_si512(_mm_loadu_si128((const void *)p));
-
-	r = _mm512_inserti32x4(r, _mm_loadu_si128((const void *)(p + 4 * stride)), 1);
-	r = _mm512_inserti32x4(r, _mm_loadu_si128((const void *)(p + 8 * stride)), 2);
-	return _mm512_inserti32x4(r, _mm_loadu_si128((const void *)(p + 12 * stride)), 3);
+	return _mm512_inserti64x4(_mm512_castsi256_si512(rows16x2(p, stride)), rows16x2(p + 8 * stride, stride), 1);
 }
 FN void vi_rows16(vi t[4], const uint8_t *p, size_t stride)
 {

@@ -10,6 +10,7 @@
 #define VEC_COLS 2     /* columns a tile of int8 products */
 #define VEC_COLS_F32 2 /* of f32 products */
 #define VEC_WIDE 0     /* does vi_dot7() differ from vi_dot()? */
+#define VEC_NEAR 1
 #define VEC_PANELS 1   /* panels of 16 rows a tile */
 
 /* 16 floats; 16 integers of 32 bits, also seen as 64 bytes. */

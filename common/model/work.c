@@ -264,11 +264,18 @@ const struct kern_act *acts_for(const struct acts *s, const struct lin *w)
 
 /* ---- claims ------------------------------------------------------------------------------------ */
 
-#define CHUNKS 8 /* a worker, so that one that is slow holds nobody */
+/* Eight a worker, so that one that is slow holds nobody; a single one goes through without a break, which is how rows that
+ * come next are fetched ahead. */
+static int64_t chunks(const struct model *m)
+{
+	int64_t workers = os_pool_size(m->pool);
+
+	return workers > 1 ? 8 * workers : 1;
+}
 
 bool next_rows(struct model *m, unsigned worker, int64_t n, int64_t *from, int64_t *to)
 {
-	int64_t chunk = n / (CHUNKS * (int64_t)os_pool_size(m->pool)) + 1;
+	int64_t chunk = n / chunks(m) + 1;
 	size_t i;
 
 	if (!os_pool_claim(&i, m->pool, worker, (size_t)((n + chunk - 1) / chunk))) {
@@ -287,7 +294,7 @@ void mul_all(struct model *m, unsigned worker, const struct mul *muls, size_t n)
 
 	for (size_t k = 0; k < n; k++)
 		total += muls[k].act->n ? muls[k].w->w.rows : 0;
-	chunk = total / (CHUNKS * (int64_t)os_pool_size(m->pool));
+	chunk = total / chunks(m);
 	chunk = (chunk / step + 1) * step;
 	for (size_t k = 0; k < n; k++)
 		n_chunks += muls[k].act->n ? (size_t)((muls[k].w->w.rows + chunk - 1) / chunk) : 0;
