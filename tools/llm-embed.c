@@ -1,19 +1,17 @@
 /* llm-embed: texts to vectors, with a model of this machine or of a service. What is at hand is
  * computed together; nothing is waited for. */
 #include "config.h"
-#include "cli/cli.h"
-#include "llm/llm.h"
-#include "record/record.h"
+#include "embed.h"
 
 struct opts {
 	struct record_opts io;
 	struct llm_service_opts service;
 	struct llm_cache_opts cache;
 	const char *model, *prefix, *truncate, *pooling;
-	uint32_t dimensions, ctx, threads, batch;
+	uint32_t dimensions, ctx, threads, batch, top_k;
 	int role; /* of the texts: 0 documents, 1 queries */
 	int format;
-	bool normalize, dry_run;
+	bool normalize, dry_run, rerank;
 };
 
 static const struct cli_opt options[] = {
@@ -32,6 +30,10 @@ static const struct cli_opt options[] = {
 	CLI_FLAG(0, "normalize", struct opts, normalize, "vectors of length 1 [on]"),
 	CLI_ENUM(0, "encoding-format", "base64|float", struct opts, format,
 		 "form of `embedding` [base64]"),
+	CLI_FLAG(0, "rerank", struct opts, rerank,
+		 "no vectors: order each record's `hits` by the scores of a reranker"),
+	CLI_U32('k', "top-k", "N", struct opts, top_k, 1, UINT32_MAX,
+		"with --rerank: keep the N best [all]"),
 	CLI_U32('c', "ctx-size", "N", struct opts, ctx, 8, INT32_MAX,
 		"most tokens of a text [as trained]"),
 	CLI_FLAG(0, "dry-run", struct opts, dry_run,
@@ -45,7 +47,8 @@ static const struct cli_opt options[] = {
 };
 static const char *const examples[] = {
 	"llm-tokenize --chunk 200 docs/*.txt | llm-embed | llm-index add kb.db",
-	"echo 'How do I …?' | llm-embed --query | llm-index search kb.db -k 5", NULL
+	"llm-index search kb.db -k 50 < q.ndjson | llm-embed --rerank -m bge-reranker.gguf -k 5",
+	NULL
 };
 static const struct cli_prog prog = {
 	"llm-embed",
@@ -65,6 +68,7 @@ struct job {
 	struct llm_backend *backend;
 	struct record_io *io;
 	struct tally *tally;
+	struct embed_rerank rerank;
 	struct buf call;
 };
 
@@ -72,7 +76,10 @@ struct job {
 
 static int begin(void *arg, struct llm_ask *q, struct record *r, struct err *e)
 {
-	(void)arg;
+	struct job *j = arg;
+
+	if (j->o->rerank)
+		return embed_rerank_begin(&j->rerank, q, r, e);
 	q->kind = LLM_ASK_VECTOR;
 	q->a = record_arena(r);
 	q->id = record_id(r);
@@ -89,7 +96,9 @@ static int end(void *arg, struct llm_ask *q, struct record *r, struct err *e)
 	char t[64];
 
 	j->tally->tokens += q->call.prompt_tokens;
-	if (record_set_f32s(r, "embedding", q->vector, q->n_vector, j->o->format == 0, e))
+	if (j->o->rerank
+		    ? embed_rerank_end(&j->rerank, q, r, e)
+		    : record_set_f32s(r, "embedding", q->vector, q->n_vector, j->o->format == 0, e))
 		return -1;
 	if (q->n_whole > q->n_kept) {
 		int n = snprintf(t, sizeof t, "{\"from\":%d,\"to\":%d}", q->n_whole, q->n_kept);
@@ -106,7 +115,9 @@ static int end(void *arg, struct llm_ask *q, struct record *r, struct err *e)
 static int open_model(struct job *j, struct cli *c, struct err *e)
 {
 	const struct opts *o = j->o;
-	struct llm_opts lo = { .threads = o->threads, .ctx = o->ctx, .pooling = o->pooling };
+	struct llm_opts lo = { .threads = o->threads,
+			       .ctx = o->ctx,
+			       .pooling = o->rerank ? "rank" : o->pooling };
 	struct buf path, how;
 	int rc;
 
@@ -121,6 +132,10 @@ static int open_model(struct job *j, struct cli *c, struct err *e)
 	buf_release(&how);
 	if (rc)
 		return -1;
+	if (!o->rerank && model_info(llm_model(j->l))->pooling == MODEL_POOL_RANK)
+		return err_set(e, ERR_OPEN,
+			       "%s is a reranker: it scores pairs of texts, with --rerank",
+			       llm_name(j->l));
 	if (!model_info(llm_model(j->l))->embeds)
 		return err_set(e, ERR_OPEN,
 			       "%s does not say how its tokens become a vector: --pooling mean, "
@@ -157,7 +172,8 @@ static int set_up_local(struct job *j, struct cli *c, struct err *e)
 		j->setup.prefix = gguf_str_or(
 			llm_gguf(j->l), o->role ? "llmu.prompt.query" : "llmu.prompt.document",
 			STR(""));
-	return llm_local_vectors_new(&j->backend, j->l, &j->setup, e);
+	return o->rerank ? llm_local_rank_new(&j->backend, j->l, &j->setup, e)
+			 : llm_local_vectors_new(&j->backend, j->l, &j->setup, e);
 }
 
 static int set_up(struct job *j, struct cli *c, struct err *e)
@@ -167,7 +183,11 @@ static int set_up(struct job *j, struct cli *c, struct err *e)
 	struct llm_service_opts so = o->service;
 
 	so.fail_fast = o->io.fail_fast;
-	if (cli_exclude(c, "dry-run", LLM_CACHE_OPTIONS, e) ||
+	if (o->top_k && !o->rerank)
+		return cli_usage(e, "--top-k belongs to --rerank");
+	if (cli_exclude(c, "rerank",
+			"document query prefix dimensions pooling normalize encoding-format dry-run", e) ||
+	    cli_exclude(c, "dry-run", LLM_CACHE_OPTIONS, e) ||
 	    llm_service_open(&j->service, o->model, LLM_EMBED, &so, e))
 		return -1;
 	j->jobs = j->service && !cli_given(c, "jobs") ? LLM_SERVICE_JOBS * o->batch : o->io.jobs;
@@ -175,6 +195,8 @@ static int set_up(struct job *j, struct cli *c, struct err *e)
 	j->setup.prefix = str_of(o->prefix ? o->prefix : "");
 	j->setup.dimensions = o->dimensions;
 	j->setup.normalize = o->normalize;
+	j->rerank.field = o->io.field;
+	j->rerank.top = o->top_k;
 	if (!j->service)
 		return set_up_local(j, c, e);
 	for (size_t i = 0; i < sizeof local / sizeof *local; i++)
@@ -246,11 +268,12 @@ static int run(struct job *j, struct cli *c, struct err *e)
 	ro.jobs = j->jobs;
 	j->tally = &c->tally;
 	buf_init(&id, 1 << 16);
-	buf_addf(&id, "[%d,", j->o->format);
+	buf_addf(&id, "[%d,%u,", j->o->format, j->o->top_k);
 	rc = llm_describe(&id, j->backend, e);
 	buf_addc(&id, ']');
 	rc = rc || buf_check(&id, e) ||
-	     record_open(&j->io, &ro, &c->tally, "embed", buf_str(&id), e);
+	     record_open(&j->io, &ro, &c->tally, j->o->rerank ? "rerank" : "embed", buf_str(&id),
+			 e);
 	buf_release(&id);
 	if (rc)
 		return -1;
@@ -264,6 +287,7 @@ static void release(struct job *j)
 	llm_backend_free(j->backend);
 	llm_service_free(j->service);
 	buf_release(&j->call);
+	buf_release(&j->rerank.b);
 	llm_close(j->l);
 }
 
@@ -279,6 +303,7 @@ int main(int argc, char **argv)
 
 	o.io.jobs = 64;
 	buf_init(&j.call, BUF_MAX_LINE);
+	buf_init(&j.rerank.b, BUF_MAX_LINE);
 	if (cli_start(&c, &prog, &o, argc, argv) || cli_need_input(&c))
 		return cli_finish(&c, NULL);
 	failed = set_up(&j, &c, &e) || llm_cached_new(&j.backend, &o.cache, &e) || run(&j, &c, &e);

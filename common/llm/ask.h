@@ -132,6 +132,8 @@ int llm_local_new(struct llm_backend **out, struct llm *l, const struct llm_setu
 int llm_local_vectors_new(struct llm_backend **out, struct llm *l, const struct llm_setup *s, struct err *e);
 /* How many tokens q's text has for the encoder of b (a backend of llm_local_vectors_new()). */
 int llm_vector_tokens(uint64_t *out, struct llm_backend *b, struct llm_ask *q, struct err *e);
+/* Opened with pooling "rank"; ERR_OPEN where it is no reranker. Scores are the model's own, not brought to 0..1. */
+int llm_local_rank_new(struct llm_backend **out, struct llm *l, const struct llm_setup *s, struct err *e);
 /* v[n] to length 1; ERR_INVALID_VECTOR where that cannot be. */
 int llm_unit(float *v, size_t n, struct err *e);
 /* Parameters of an ask over those in *io; of the command line (an object or JSON_NONE) over the defaults of a file. */

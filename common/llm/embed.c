@@ -5,6 +5,7 @@
 
 struct work {
 	int32_t *ids, *start; /* unique documents, one behind the other */
+	int32_t *second;      /* [unique] where the second text of a pair begins */
 	size_t *of;           /* [n] which unique document each is */
 	float *out;           /* [unique, n_out] */
 	struct map seen;
@@ -14,6 +15,7 @@ static void release(struct work *w)
 {
 	free(w->ids);
 	free(w->start);
+	free(w->second);
 	free(w->of);
 	free(w->out);
 	map_release(&w->seen);
@@ -29,8 +31,9 @@ static int gather(struct work *w, int32_t *unique, const struct llm_doc *docs, s
 		total += (size_t)docs[i].n;
 	w->ids = ckd_alloc(total, sizeof *w->ids);
 	w->start = ckd_alloc(n + 1, sizeof *w->start);
+	w->second = ckd_alloc(n, sizeof *w->second);
 	w->of = ckd_alloc(n, sizeof *w->of);
-	if (!w->ids || !w->start || !w->of)
+	if (!w->ids || !w->start || !w->second || !w->of)
 		return err_nomem(e);
 	w->start[0] = *unique = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -44,8 +47,10 @@ static int gather(struct work *w, int32_t *unique, const struct llm_doc *docs, s
 			return err_set(e, ERR_INTERNAL, "a document without tokens, or too many");
 		if (map_put(&value, &is_new, &w->seen, key, e))
 			return -1;
-		if (is_new) {
+		/* two pairs may have all tokens in common, but not where the second text begins */
+		if (is_new || w->second[*value] != docs[i].second) {
 			*value = (uint64_t)*unique;
+			w->second[*unique] = docs[i].second;
 			memcpy(w->ids + *at, docs[i].ids, key.n);
 			at[1] = *at + docs[i].n;
 			++*unique;
@@ -76,15 +81,15 @@ int llm_embed(struct llm *l, struct llm_doc *docs, size_t n, bool normalize, str
 		err_nomem(e);
 		goto out;
 	}
-	rc = model_encode(llm_model(l), w.ids, w.start, unique, normalize, w.out, e);
+	rc = model_encode_pairs(llm_model(l), w.ids, w.start, w.second, unique, normalize, w.out, e);
 	if (rc && alone(e)) { /* one at a time, to see whose fault it is */
 		rc = 0;
 		for (size_t i = 0; i < n; i++) {
 			const int32_t one[2] = { 0, docs[i].n };
 
 			err_clear(&docs[i].err);
-			if (model_encode(llm_model(l), docs[i].ids, one, 1, normalize, docs[i].out,
-					 &docs[i].err) &&
+			if (model_encode_pairs(llm_model(l), docs[i].ids, one, &docs[i].second, 1,
+					       normalize, docs[i].out, &docs[i].err) &&
 			    !alone(&docs[i].err)) {
 				*e = docs[i].err;
 				rc = -1;

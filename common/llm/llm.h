@@ -92,6 +92,7 @@ uint32_t llm_ctx(const struct llm *l);
 struct llm_doc {
 	const int32_t *ids;
 	int32_t n;
+	int32_t second; /* of a pair: where the second text begins; 0: one text */
 	float *out;     /* [model_info()->n_out] */
 	struct err err; /* code != ERR_OK: it failed alone */
 };
@@ -189,6 +190,18 @@ int llm_prompt_text(struct str *messages, struct str *text, const struct llm_pro
 		    struct json_val turns, struct str s, struct arena *a, struct err *e);
 /* A document's ids with what the model puts around it; limit > 0: its text is cut at a token until they fit. */
 int llm_document(struct tok_ids *ids, int32_t *n_whole, struct tok_enc *x, struct str text, int32_t limit, struct err *e);
+
+/* How a reranker wants to see a query and a document. */
+struct llm_pairing {
+	struct str tmpl; /* text with {query} and {document}, or empty: as the tokenizer joins two texts */
+	bool twice;      /* two separators between the two (RoBERTa) */
+};
+/* ERR_OPEN where the file does not say. */
+int llm_pairing(struct llm_pairing *out, const struct llm *l, struct err *e);
+/* A pair's ids, in *ids from its end on; *second: where the document begins, from the pair's first id on (0: not known). As
+ * for llm_document(): n_whole, limit; the document is cut, the query is not. */
+int llm_pair(struct tok_ids *ids, int32_t *second, int32_t *n_whole, struct tok_enc *x, const struct tok *t,
+	     const struct llm_pairing *p, struct str query, struct str doc, int32_t limit, struct err *e);
 
 /* What a caller may ask for, by OpenAI's names (and llama.cpp's where it has none). */
 struct llm_params {

@@ -3,7 +3,7 @@ common_libcommon_a_SOURCES += %D%/llm.h %D%/registry.c %D%/pack_impl.h %D%/pack.
 	%D%/import_qwen.c %D%/import_gemma.c %D%/import_gpt.c %D%/import_bert.c %D%/facts.c %D%/verify.c %D%/doctor.c
 common_libcommon_a_SOURCES += %D%/llm.c %D%/gen_impl.h %D%/gen_text.c %D%/generate.c %D%/embed.c %D%/score.c \
 	%D%/prompt.c %D%/params.c %D%/bench.c
-common_libcommon_a_SOURCES += %D%/ask.h %D%/run.h %D%/run.c %D%/local.c %D%/local_vectors.c
+common_libcommon_a_SOURCES += %D%/ask.h %D%/run.h %D%/run.c %D%/local.c %D%/local_vectors.c %D%/local_rank.c
 common_libcommon_a_SOURCES += %D%/prompt_cache.h %D%/prompt_cache.c
 common_libcommon_a_SOURCES += %D%/ask.h %D%/run.h %D%/run.c %D%/config_impl.h %D%/service.h %D%/service.c %D%/remote_impl.h %D%/request.c \
 	%D%/reply.c %D%/remote.c %D%/local.c %D%/local_vectors.c

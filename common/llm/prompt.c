@@ -234,3 +234,90 @@ int llm_document(struct tok_ids *ids, int32_t *n_whole, struct tok_enc *x, struc
 	return err_set(e, ERR_CONTEXT_LENGTH, "the text is %d tokens, and cannot be cut to %d",
 		       *n_whole, limit);
 }
+
+/* ---- pairs --------------------------------------------------------------------------------- */
+
+int llm_pairing(struct llm_pairing *out, const struct llm *l, struct err *e)
+{
+	const struct gguf *g = llm_gguf(l);
+	struct str arch = gguf_str_or(g, "general.architecture", STR(""));
+	const char *model = tok_model_name(llm_tok(l));
+
+	/* kept by llama.cpp's converter (its Qwen3-Reranker) */
+	out->tmpl = gguf_str_or(g, "tokenizer.chat_template.rerank", STR(""));
+	/* <s> query </s></s> document </s>; but ModernBERT, which is no RoBERTa, as BERT: [CLS] query [SEP] document [SEP] */
+	out->twice = (str_is(arch, "bert") || str_is(arch, "nomic-bert")) && strcmp(model, "bert") != 0;
+	if (!out->tmpl.n && !tok_add_eos(llm_tok(l)))
+		return err_set(e, ERR_OPEN,
+			       "%s does not say how a query and a document stand together: it has neither "
+			       "separators nor tokenizer.chat_template.rerank",
+			       llm_name(l));
+	return 0;
+}
+
+/* The template cut at {query} and {document}: its own text may hold special tokens, what stands for those may not. */
+static int fill_pair(struct tok_ids *ids, struct tok_enc *x, struct str tmpl, struct str query, struct str doc,
+		     struct err *e)
+{
+	static const struct str names[] = { STR("{query}"), STR("{document}") };
+	struct tok_part parts[64];
+	struct tok_parts all = { .v = parts };
+
+	while (tmpl.n) {
+		size_t q = str_find(tmpl, names[0], 0), d = str_find(tmpl, names[1], 0), at = q < d ? q : d;
+
+		if (all.n + 2 > sizeof parts / sizeof *parts)
+			return err_set(e, ERR_INVALID_FIELD, "tokenizer.chat_template.rerank: too many places");
+		parts[all.n++] = (struct tok_part){ .text = str_sub(tmpl, 0, at) };
+		if (at == tmpl.n)
+			break;
+		parts[all.n++] = (struct tok_part){ .text = q < d ? query : doc, .from_user = true };
+		tmpl = str_sub(tmpl, at + names[q > d].n, tmpl.n);
+	}
+	return tok_encode_parts(ids, x, &all, e);
+}
+
+/* Both with what stands around a text; the second one's beginning goes. */
+static int join_pair(struct tok_ids *ids, int32_t *second, struct tok_enc *x, const struct tok *t, bool twice,
+		     struct str query, struct str doc, struct err *e)
+{
+	size_t from = ids->n, at;
+
+	if (tok_encode(ids, NULL, x, query, TOK_ADD_SPECIAL, e) ||
+	    (twice && tok_ids_push(ids, ids->v[ids->n - 1], e)))
+		return -1;
+	at = ids->n;
+	if (tok_encode(ids, NULL, x, doc, TOK_ADD_SPECIAL, e))
+		return -1;
+	if (tok_add_bos(t)) {
+		memmove(ids->v + at, ids->v + at + 1, (ids->n - at - 1) * sizeof *ids->v);
+		ids->n--;
+	}
+	*second = (int32_t)(at - from);
+	return 0;
+}
+
+int llm_pair(struct tok_ids *ids, int32_t *second, int32_t *n_whole, struct tok_enc *x, const struct tok *t,
+	     const struct llm_pairing *p, struct str query, struct str doc, int32_t limit, struct err *e)
+{
+	size_t over = 0, keep = doc.n, from = ids->n;
+
+	*second = 0;
+	for (int i = 0; i < 10; i++) {
+		struct str kept = str_sub(doc, 0, keep);
+
+		ids->n = from;
+		if (p->tmpl.n ? fill_pair(ids, x, p->tmpl, query, kept, e) :
+				join_pair(ids, second, x, t, p->twice, query, kept, e))
+			return -1;
+		if (!i)
+			*n_whole = (int32_t)(ids->n - from);
+		if (limit <= 0 || ids->n - from <= (size_t)limit)
+			return 0;
+		over += ids->n - from - (size_t)limit;
+		if (cut(&keep, x, doc, over, e))
+			return -1;
+	}
+	return err_set(e, ERR_CONTEXT_LENGTH, "query and document are %d tokens, and cannot be cut to %d", *n_whole,
+		       limit);
+}

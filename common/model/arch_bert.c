@@ -18,7 +18,10 @@ static void load_post_norm(struct loader *l, bool nomic)
 	l->layer = -1;
 	m->embd = load_lin(l, "token_embd", m->info.n_vocab, d, REQUIRED).w;
 	m->embd_norm = load_norm(l, "token_embd_norm", d, REQUIRED);
-	m->type0 = load_row0(l, "token_types.weight", d);
+	for (int i = 0; i < 2; i++)
+		m->type[i] = load_row(l, "token_types.weight", i, d);
+	if (!m->type[1]) /* RoBERTa has one kind of segment */
+		m->type[1] = m->type[0];
 	if (nomic)
 		load_rope(l, true);
 	else

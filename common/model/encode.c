@@ -162,39 +162,58 @@ static int check_docs(const struct model *m, const int32_t *ids, const int32_t *
 	return check_ids(m, ids + start[0], start[n_docs] - start[0], e);
 }
 
+/* What a run of model_encode() works on. */
+struct docs {
+	const int32_t *ids, *start, *second;
+	struct pages p;
+	float *hidden;     /* [cap, n_embd] */
+	uint8_t *segments; /* [cap], or NULL */
+};
+
 /* Documents [from, to) in one step. */
-static int encode_group(struct model *m, const int32_t *ids, const int32_t *start, int32_t from, int32_t to,
-			struct pages *p, float *hidden, struct err *e)
+static int encode_group(struct model *m, struct docs *k, int32_t from, int32_t to, struct err *e)
 {
 	struct work *w = m->work;
+	const int32_t *start = k->start;
 	int32_t n = start[to] - start[from];
 	uint32_t page = 0;
 
 	w->n = w->n_out = n;
 	w->n_spans = 0;
-	w->ids = ids + start[from];
+	w->ids = k->ids + start[from];
+	w->segments = k->segments;
 	w->logits = NULL;
-	w->hidden = hidden;
-	w->kv = p->mem;
-	w->page_bytes = p->page;
+	w->hidden = k->hidden;
+	w->kv = k->p.mem;
+	w->page_bytes = k->p.page;
 	w->kv_type = GGUF_F32;
 	w->one_layer = true;
 	for (int32_t i = from; i < to; i++) {
-		work_add_spans(w, start[i] - start[from], start[i + 1] - start[i], 0, p->list + page);
-		page += n_pages(start[i + 1] - start[i]);
+		int32_t len = start[i + 1] - start[i], at = start[i] - start[from];
+
+		work_add_spans(w, at, len, 0, k->p.list + page);
+		page += n_pages(len);
+		for (int32_t t = 0; k->segments && t < len; t++)
+			k->segments[at + t] = k->second[i] && t >= k->second[i];
 	}
 	w->rows = w->all;
 	forward_run(m);
+	w->segments = NULL;
 	return first_bad(m, NULL, e);
 }
 
 int model_encode(struct model *m, const int32_t *ids, const int32_t *start, int32_t n_docs, bool normalize, float *out,
 		 struct err *e)
 {
-	struct pages p = { 0 };
+	return model_encode_pairs(m, ids, start, NULL, n_docs, normalize, out, e);
+}
+
+int model_encode_pairs(struct model *m, const int32_t *ids, const int32_t *start, const int32_t *second, int32_t n_docs,
+		       bool normalize, float *out, struct err *e)
+{
+	struct docs k = { .ids = ids, .start = start, .second = second };
 	int32_t longest = 0, cap, from, to;
 	uint32_t pages = 0;
-	float *hidden;
 	int rc = -1;
 
 	if (n_docs < 1)
@@ -210,24 +229,28 @@ int model_encode(struct model *m, const int32_t *ids, const int32_t *start, int3
 	if (longest > m->work->cap && work_plan(m, longest, longest, e))
 		return -1;
 	cap = m->work->cap;
-	hidden = ckd_alloc((size_t)cap, (size_t)m->info.n_embd * sizeof *hidden);
-	if (!hidden)
-		return err_nomem(e);
+	k.hidden = ckd_alloc((size_t)cap, (size_t)m->info.n_embd * sizeof *k.hidden);
+	k.segments = second ? malloc((size_t)cap) : NULL;
+	if (!k.hidden || (second && !k.segments)) {
+		err_nomem(e);
+		goto out;
+	}
 	/* a group has at most cap tokens, so at most cap / PAGE + documents pages */
-	if (pages_init(&p, m, pages < n_pages(cap) + (uint32_t)cap ? pages : n_pages(cap) + (uint32_t)cap, e))
+	if (pages_init(&k.p, m, pages < n_pages(cap) + (uint32_t)cap ? pages : n_pages(cap) + (uint32_t)cap, e))
 		goto out;
 	for (from = 0; from < n_docs; from = to) {
 		for (to = from + 1; to < n_docs && start[to + 1] - start[from] <= cap; to++)
 			;
-		if (encode_group(m, ids, start, from, to, &p, hidden, e))
+		if (encode_group(m, &k, from, to, e))
 			goto out;
 		for (int32_t i = from; i < to; i++)
-			finish(m, out + (int64_t)i * m->info.n_out, hidden + (int64_t)(start[i] - start[from]) * m->info.n_embd,
+			finish(m, out + (int64_t)i * m->info.n_out, k.hidden + (int64_t)(start[i] - start[from]) * m->info.n_embd,
 			       start[i + 1] - start[i], normalize);
 	}
 	rc = 0;
 out:
-	pages_release(&p);
-	free(hidden);
+	pages_release(&k.p);
+	free(k.hidden);
+	free(k.segments);
 	return rc;
 }

@@ -65,8 +65,8 @@ static void embed_row(struct model *m, int64_t t)
 	kern_dequant(x, (const uint8_t *)e->data + (size_t)w->ids[t] * kern_row_bytes(e->type, d), e->type, d);
 	if (m->scale_embd != 1)
 		kern_scale(x, m->scale_embd, d);
-	if (m->type0)
-		kern_add(x, x, m->type0, d);
+	if (m->type[0])
+		kern_add(x, x, m->type[w->segments && w->segments[t]], d);
 	if (p->data) {
 		kern_dequant(tmp, (const uint8_t *)p->data + (size_t)w->pos[t] * kern_row_bytes(p->type, d), p->type, d);
 		kern_add(x, x, tmp, d);

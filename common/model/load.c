@@ -186,16 +186,16 @@ const float *load_vec(struct loader *l, const char *name, int64_t n, enum need n
 	return vector(l, find(l, tensor_name(l, name, "").z, need), n, 1);
 }
 
-const float *load_row0(struct loader *l, const char *name, int64_t n)
+const float *load_row(struct loader *l, const char *name, int64_t i, int64_t n)
 {
 	const struct gguf_tensor *t = find(l, tensor_name(l, name, "").z, OPTIONAL);
 	float *row;
 
-	if (!t || !shape_is(l, t, n, t->ne[1], 1) || !can_mul(l, t))
+	if (!t || !shape_is(l, t, n, t->ne[1], 1) || !can_mul(l, t) || i >= t->ne[1])
 		return NULL;
 	row = load_alloc(l, (size_t)n, sizeof *row);
-	if (row && t->ne[1] > 0)
-		kern_dequant(row, t->data, t->type, n);
+	if (row)
+		kern_dequant(row, t->data + (size_t)i * kern_row_bytes(t->type, n), t->type, n);
 	return row;
 }
 

@@ -36,6 +36,7 @@ static void widen(struct model *m)
 		y->q.wide = y->k.wide = y->v.wide = y->o.wide = true;
 		y->gate.wide = y->up.wide = y->down.wide = true;
 	}
+	m->dense[0].wide = m->dense[1].wide = m->cls.wide = m->cls_out.wide = true;
 }
 
 static int check_opts(const struct model_opts *o, struct err *e)
@@ -69,7 +70,8 @@ int model_open(struct model **out, const struct gguf *g, struct os_pool *pool, c
 	if (m->info.embeds)
 		widen(m);
 	if (m->info.pooling == MODEL_POOL_RANK && !m->cls_out.w.data) {
-		err_set(e, ERR_USAGE, "the model has no head for ranking (cls.output)");
+		err_set(e, ERR_OPEN, "the model is no reranker: it has no head that scores pairs of texts (cls.output); "
+			"a cross-encoder does, bge-reranker or ms-marco-MiniLM say");
 		goto fail;
 	}
 	if (work_plan(m, batch, batch, e))

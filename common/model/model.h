@@ -96,5 +96,9 @@ int model_forward(struct model *m, struct model_kv *kv, const struct model_step 
  */
 int model_encode(struct model *m, const int32_t *ids, const int32_t *start, int32_t n_docs, bool normalize, float *out,
 		 struct err *e);
+/* The same of pairs of texts: the second one of document i begins at its token second[i]; 0: it is one text. BERT, which was
+ * trained with segments, is told which is which. */
+int model_encode_pairs(struct model *m, const int32_t *ids, const int32_t *start, const int32_t *second, int32_t n_docs,
+		       bool normalize, float *out, struct err *e);
 
 #endif

@@ -83,7 +83,7 @@ struct model {
 	struct rope rope[MODEL_ROPES];
 	/* tensors */
 	struct kern_mat embd, positions;
-	const float *type0;  /* row 0 of token_types, or NULL */
+	const float *type[2]; /* rows of token_types: of a text, of the second one of a pair; or NULL */
 	struct norm embd_norm, out_norm;
 	struct lin out;      /* vocabulary; the embedding again where they are tied */
 	struct lin dense[2]; /* after pooling */
@@ -146,8 +146,8 @@ struct lin load_lin(struct loader *l, const char *name, int64_t rows, int64_t co
 struct norm load_norm(struct loader *l, const char *name, int64_t n, enum need need);
 /* A vector [n] under its whole name. */
 const float *load_vec(struct loader *l, const char *name, int64_t n, enum need need);
-/* The first row [n] of a matrix of any height, or NULL where there is none. */
-const float *load_row0(struct loader *l, const char *name, int64_t n);
+/* A row [n] of a matrix of any height, or NULL where there is none. */
+const float *load_row(struct loader *l, const char *name, int64_t row, int64_t n);
 /* Rows [from, from + rows) of a matrix and of its bias. */
 struct lin lin_part(const struct lin *w, int64_t from, int64_t rows);
 /* "blk.N.attn_q", "attn_k", "attn_v", or one "attn_qkv"; "attn_output". */
@@ -248,6 +248,7 @@ struct work {
 	/* of the step */
 	int32_t n, n_spans, n_out;
 	const int32_t *ids, *rows;
+	const uint8_t *segments;    /* [n] 1: of the second text of a pair; NULL: none is */
 	uint8_t *kv;                /* pages */
 	size_t page_bytes;
 	uint32_t kv_type;

@@ -65,6 +65,45 @@ $t --truncate 20 "$scratch/mixed" 2>/dev/null >"$scratch/out"
 has "$scratch/out" '"id":2.*"truncated":\{"from":[0-9]+,"to":(20|1[0-9])\}.*"prompt_tokens":(20|1[0-9]),' "--truncate 20"
 is "$(printf '' | $t; echo $?)" 0 "no input"
 
+# -- rerankers
+r="$t --rerank -m $fixtures/tiny-rerank.gguf"
+# what transformers' BertForSequenceClassification gives (tests/oracle/compare-rerank.py)
+$r "$fixtures/rerank_golden.ndjson" >"$scratch/r"
+sed 's/.*"want":\([-0-9.]*\),.*"relevance_score":\([-0-9.]*\).*/\1 \2/' "$scratch/r" |
+	awk '{ d = $1 - $2; good += d < 1e-3 && d > -1e-3 } END { exit good != 8 }'
+ok $? "scores of transformers"
+{
+	echo '{"id":1,"text":"what is free software","hits":[{"id":"c","text":"Free software is a matter of liberty, not price."},{"rank":2,"id":"b","text":"software","metadata":{"x":1.0}},{"rank":3,"id":"a","score":9.50,"text":"The cat sat on the mat."}]}'
+	echo '{"id":2,"query":"dogs","documents":["cat","dog house",{"text":"small dogs","x":1}],"top_n":2}'
+	echo '{"id":3,"query":"dogs","documents":[]}'
+	echo '{"id":4,"query":"dogs"}'
+	echo '{"id":5,"query":"dogs","hits":["dogs"]}'
+	echo '{"id":6,"hits":[{"text":"dogs"}]}'
+	echo '{"id":7,"text":"dogs","hits":[{"id":"x"}]}'
+	echo '{"id":8,"query":"dogs","documents":["dogs"],"params":{"top_n":0}}'
+	echo "{\"id\":9,\"query\":\"dogs\",\"documents\":[\"dogs\",\"$(seq -s ' ' 300)\"]}"
+} >"$scratch/pairs"
+$r "$scratch/pairs" >"$scratch/r" 2>/dev/null
+is "$?" 1 "some records fail"
+has "$scratch/r" '^\{"id":1,"text":"what is free software","hits":\[\{"rank":1,"id":"a","score":9.50,"text":"The cat sat on the mat.","rerank_score":-1.9[0-9]+\},\{"rank":2,"id":"b","text":"software","metadata":\{"x":1.0\},"rerank_score":-3.4[0-9]+\},\{"id":"c","text":"Free software is a matter of liberty, not price.","rank":3,"rerank_score":-4.5[0-9]+\}\],"calls":\[\{"stage":"rerank","model":"tiny-rerank","model_digest":"[0-9a-f]{64}","usage":\{"prompt_tokens":[0-9]+,"total_tokens":[0-9]+\},"params":\{"pooling":"rank"\},' "hits in their new order, all else as it was"
+has "$scratch/r" '^\{"id":2,.*"results":\[\{"index":2,"relevance_score":[0-9.]+\},\{"index":0,"relevance_score":[0-9.]+\}\],"calls"' "a request of a rerank service, top_n"
+is "$(sed 's/.*"code":"\([a-z_]*\)".*/\1/; s/.*"calls".*/good/' "$scratch/r" | tr '\n' ' ')" \
+	"good good good missing_field invalid_field missing_field missing_field invalid_field context_length_exceeded " "errors"
+$r --truncate ctx -k 1 "$scratch/pairs" 2>/dev/null | tail -n 1 >"$scratch/cut"
+has "$scratch/cut" '"results":\[\{"index":[01],"relevance_score":[-0-9.]+\}\],"truncated":\{"from":[0-9]+,"to":2[56][0-9]\}' "the document is cut, -k 1"
+$r -j1 -t1 "$scratch/pairs" 2>/dev/null | steady >"$scratch/one"
+$r -j9 -t3 "$scratch/pairs" 2>/dev/null | steady | cmp -s - "$scratch/one"
+ok $? "the same bytes with -j9 -t3"
+head -n 2 "$scratch/r" >"$scratch/rpart"
+$r --resume "$scratch/rpart" "$scratch/pairs" 2>/dev/null
+is "$(steady <"$scratch/rpart" | cksum)" "$(steady <"$scratch/r" | cksum)" "resumed"
+status 5 "an embedding model" $t --rerank "$scratch/pairs"
+has "$scratch/err" 'tiny-bert.gguf: the model is no reranker.*a cross-encoder does' "says what is"
+status 5 "a reranker makes no vectors" $t -m "$fixtures/tiny-rerank.gguf" "$scratch/pairs"
+has "$scratch/err" 'tiny-rerank is a reranker: it scores pairs of texts, with --rerank' "says how"
+status 2 "no dimensions of a score" $r --dimensions 3 /dev/null
+status 2 "-k of vectors" $t -k 3 /dev/null
+
 # -- usage and files
 status 2 "too many dimensions" $t --dimensions 49 /dev/null
 status 2 "--query or --document" $t --query --document /dev/null

@@ -3,6 +3,7 @@ EXTRA_PROGRAMS += %D%/model-numbers
 %C%_model_numbers_SOURCES = %D%/model-numbers.c
 %C%_model_numbers_LDADD = $(LIBS_COMMON)
 EXTRA_DIST += %D%/reference.py %D%/llama-numbers.c %D%/compare-llama.py %D%/compare-st.py %D%/compare-tiny.py
+EXTRA_DIST += %D%/compare-rerank.py
 EXTRA_PROGRAMS += %D%/tok_pieces
 %C%_tok_pieces_SOURCES = %D%/tok_pieces.c
 %C%_tok_pieces_LDADD = $(LIBS_COMMON)
