@@ -4,7 +4,10 @@
 #include "llm/remote_impl.h"
 #include <math.h>
 
-enum { BATCH_BYTES = 256 << 10 }; /* of texts in a request */
+enum {
+	BATCH_BYTES = 256 << 10, /* of texts in a request */
+	IDEMPOTENCY = 32         /* hexadecimal digits of a key */
+};
 
 struct remote {
 	struct llm_backend b;
@@ -30,7 +33,7 @@ struct call {
 	struct buf bodies[NET_HOPS_MAX];
 	struct str prompt, params; /* in the arena of the first ask */
 	struct llm_stream *stream;
-	char idempotency[HASH_HEX_LEN + 1];
+	char idempotency[IDEMPOTENCY + 1];
 };
 
 static void hand_back(struct remote *x, struct llm_ask *q)
@@ -155,7 +158,7 @@ static void set_idempotency(struct call *c)
 		hash_sha256_add(&h, c->asks[i]->id.p, c->asks[i]->id.n);
 	}
 	hash_sha256_end(&h, digest);
-	hash_hex(c->idempotency, digest, sizeof digest);
+	hash_hex(c->idempotency, digest, IDEMPOTENCY / 2);
 	c->net.idempotency = c->idempotency;
 }
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "base/banned.h"
 
@@ -57,6 +58,17 @@ static int on_timer(CURLM *multi, long ms, void *arg)
 
 /* ---- life -------------------------------------------------------------------------------------- */
 
+/* A connection is a descriptor: as many as this process may have. */
+static void raise_limit(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) || lim.rlim_cur >= lim.rlim_max)
+		return;
+	lim.rlim_cur = lim.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &lim);
+}
+
 int net_new(struct net **out, const struct net_opts *o, struct err *e)
 {
 	struct net *n = calloc(1, sizeof *n);
@@ -74,6 +86,7 @@ int net_new(struct net **out, const struct net_opts *o, struct err *e)
 	n->budget = NET_BUDGET_START;
 	n->budget_at = net_now(n);
 	n->poll = -1;
+	raise_limit();
 	signal(SIGPIPE, SIG_IGN); /* TLS libraries write to connections that are gone */
 	if (net_curl_load(&n->curl, e)) {
 		free(n);

@@ -34,7 +34,7 @@ struct net_target_state {
 	struct net_target t;
 	char *url, *host;          /* without a slash at its end; for messages */
 	char *ca_file, *ca_dir;    /* of the environment, or NULL */
-	struct curl_slist *headers[2]; /* the same for all its requests: for whole answers, for streams */
+	struct curl_slist *headers; /* the same for all its requests */
 	struct net_try *idle;      /* handles to be used again */
 	struct net_breaker breaker;
 	struct net_bucket requests, tokens;
@@ -68,10 +68,11 @@ struct net_try {
 	char detail[CURL_ERROR_SIZE];
 	char path[128];            /* of the URL that is set */
 	struct buf own_text;       /* of `own` */
+	char no_expect[8];
 	bool added;
 	/* of one request; from here on cleared */
 	struct net_call *call;
-	struct curl_slist own[2];  /* headers of this request, in front of the target's */
+	struct curl_slist own[3];  /* headers of this request, in front of the target's */
 	struct buf body;
 	struct json_val json;      /* borrows body */
 	struct net_sse sse;

@@ -5,6 +5,7 @@
 #include "base/banned.h"
 
 #define EVENT_MAX ((size_t)16 << 20)
+#define EXPECT_FROM 1000000 /* from some such length on libcurl asks before it sends a body; that is one round more */
 
 /* ---- what comes back --------------------------------------------------------------------------- */
 
@@ -102,7 +103,9 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 	return buf_check(&t->body, &t->err) ? 0 : bytes.n;
 }
 
-/* ---- what is sent ------------------------------------------------------------------------------ */
+/* ---- what is sent ------------------------------------------------------------------------------
+ * Headers are few and short: libcurl prints them byte by byte, twice, which costs some 60 ns a byte.
+ */
 
 /* One line in front of *list; its text is wiped by net_headers_free(). */
 static int add_header(struct curl_slist **list, const char *name, const char *value, struct err *e)
@@ -124,30 +127,25 @@ static int add_header(struct curl_slist **list, const char *name, const char *va
 
 int net_headers_new(struct net_target_state *s, struct err *e)
 {
-	static const char *const accept[2] = { "application/json", "text/event-stream, application/json" };
 	const struct net_key *k = s->t.key;
 	char name[128];
 
 	snprintf(name, sizeof name, "%s: ", s->t.key_header ? s->t.key_header : "");
-	for (int i = 0; i < 2; i++)
-		if (add_header(&s->headers[i], "Content-Type: ", "application/json", e) ||
-		    add_header(&s->headers[i], "Expect:", "", e) || add_header(&s->headers[i], "Accept: ", accept[i], e) ||
-		    (k && add_header(&s->headers[i], s->t.key_header ? name : "Authorization: Bearer ", k->text, e)))
-			return -1;
-	return 0;
+	return add_header(&s->headers, "Content-Type: ", "application/json", e) ||
+	       add_header(&s->headers, "User-Agent: ", "llm-utils/" PACKAGE_VERSION, e) ||
+	       (k && add_header(&s->headers, s->t.key_header ? name : "Authorization: Bearer ", k->text, e)) ? -1 : 0;
 }
 
 void net_headers_free(struct net_target_state *s)
 {
-	for (int i = 0; i < 2; i++)
-		while (s->headers[i]) {
-			struct curl_slist *l = s->headers[i];
+	while (s->headers) {
+		struct curl_slist *l = s->headers;
 
-			s->headers[i] = l->next;
-			explicit_bzero(l->data, strlen(l->data));
-			free(l->data);
-			free(l);
-		}
+		s->headers = l->next;
+		explicit_bzero(l->data, strlen(l->data));
+		free(l->data);
+		free(l);
+	}
 }
 
 #define SET(opt, val) t->client->curl->curl_easy_setopt(t->easy, opt, val)
@@ -161,7 +159,6 @@ static int fixed_options(struct net_try *t, struct err *e)
 	bad |= SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	bad |= SET(CURLOPT_FOLLOWLOCATION, 0L);
 	bad |= SET(CURLOPT_NOSIGNAL, 1L);
-	bad |= SET(CURLOPT_USERAGENT, "llm-utils/" PACKAGE_VERSION);
 	bad |= SET(CURLOPT_HEADERFUNCTION, on_header);
 	bad |= SET(CURLOPT_HEADERDATA, t);
 	bad |= SET(CURLOPT_WRITEFUNCTION, on_body);
@@ -171,7 +168,9 @@ static int fixed_options(struct net_try *t, struct err *e)
 	bad |= SET(CURLOPT_CONNECTTIMEOUT_MS, (long)t->client->o.connect_timeout_ms);
 	bad |= SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	bad |= SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's own answer is none of the service */
-	SET(CURLOPT_ACCEPT_ENCODING, ""); /* whatever this libcurl can unpack */
+	SET(CURLOPT_ACCEPT_ENCODING, "gzip");
+	SET(CURLOPT_BUFFERSIZE, 4096L);         /* every request in flight has one: 16 MB of 1,000 by default */
+	SET(CURLOPT_UPLOAD_BUFFERSIZE, 16384L); /* with TLS, one of 64 kB */
 	if (!strncmp(s->url, "https:", 6))
 		SET(CURLOPT_PIPEWAIT, 1L); /* share an HTTP/2 connection rather than open another */
 	if (s->ca_file)
@@ -203,7 +202,7 @@ static int set_url(struct net_try *t, const char *path, struct err *e)
 static struct curl_slist *own_headers(struct net_try *t, struct err *e)
 {
 	const struct net_call *c = t->call;
-	struct curl_slist *all = t->target->headers[c->on_event != NULL];
+	struct curl_slist *all = t->target->headers;
 	size_t second;
 
 	buf_reset(&t->own_text);
@@ -216,6 +215,10 @@ static struct curl_slist *own_headers(struct net_try *t, struct err *e)
 		buf_addf(&t->own_text, "Idempotency-Key: %s", c->idempotency);
 	if (buf_check(&t->own_text, e))
 		return NULL;
+	if (c->hops[c->hop].body.n > EXPECT_FROM) {
+		t->own[2] = (struct curl_slist){ t->no_expect, all };
+		all = &t->own[2];
+	}
 	if (c->traceparent) {
 		t->own[0] = (struct curl_slist){ t->own_text.p, all };
 		all = &t->own[0];
@@ -260,6 +263,7 @@ static struct net_try *try_new(struct net *n, struct net_target_state *s, struct
 	t->client = n;
 	t->target = s;
 	buf_init(&t->own_text, (size_t)64 << 10);
+	snprintf(t->no_expect, sizeof t->no_expect, "Expect:");
 	t->easy = n->curl->curl_easy_init();
 	if (!t->easy)
 		err_nomem(e);
@@ -331,8 +335,10 @@ static bool whole(struct net_try *t, struct err *e)
 		return false;
 	}
 	if (json_parse(&t->json, buf_str(&t->body), e) == 0) {
-		enum json_type error = json_get(t->json, "error").type;
+		enum json_type error = JSON_NONE;
 
+		if (str_find(buf_str(&t->body), STR("\"error\""), 0) < t->body.n) /* quicker, and nearly always enough */
+			error = json_get(t->json, "error").type;
 		if (error != JSON_OBJECT && error != JSON_STRING)
 			return true;
 		net_judge_error(&t->verdict, buf_str(&t->body), host, e);

@@ -1,5 +1,5 @@
 /*
- * hosted: what a call costs. The same N calls with C in flight, against the server of tests/net:
+ * hosted: what a call costs. The same N calls, headers and all, with C in flight, against the server of tests/net:
  *
  *   hosted bare URL N C   a bare libcurl multi loop: curl_multi_poll(), as its manual has it
  *   hosted socket URL N C the fastest loop libcurl knows: curl_multi_socket_action() under epoll, handles used again
@@ -19,7 +19,8 @@
 struct job {
 	CURL *easy;
 	struct buf out;
-	char body[256];
+	char body[256], key[64];
+	struct curl_slist own; /* in front of the loop's headers */
 };
 struct loop {
 	const char *url;
@@ -45,6 +46,11 @@ static size_t write_body(char *out, size_t cap, size_t i)
 				"country number %zu and say why.\"}],\"max_tokens\":200}", i);
 }
 
+static size_t write_key(char *out, size_t cap, size_t i)
+{
+	return (size_t)snprintf(out, cap, "Idempotency-Key: %032zx", i);
+}
+
 static void start(struct loop *l, struct job *j)
 {
 	if (l->started == l->n)
@@ -54,13 +60,16 @@ static void start(struct loop *l, struct job *j)
 		j->easy = curl_easy_init();
 		curl_easy_setopt(j->easy, CURLOPT_URL, l->url);
 		curl_easy_setopt(j->easy, CURLOPT_NOSIGNAL, 1L);
-		curl_easy_setopt(j->easy, CURLOPT_HTTPHEADER, l->headers);
+		curl_easy_setopt(j->easy, CURLOPT_ACCEPT_ENCODING, "gzip");
 		curl_easy_setopt(j->easy, CURLOPT_WRITEFUNCTION, on_body);
 		curl_easy_setopt(j->easy, CURLOPT_WRITEDATA, j);
 		curl_easy_setopt(j->easy, CURLOPT_PRIVATE, j);
 		curl_easy_setopt(j->easy, CURLOPT_TIMEOUT_MS, 120000L);
 		curl_easy_setopt(j->easy, CURLOPT_POSTFIELDS, j->body);
 	}
+	write_key(j->key, sizeof j->key, l->started);
+	j->own = (struct curl_slist){ j->key, l->headers };
+	curl_easy_setopt(j->easy, CURLOPT_HTTPHEADER, &j->own);
 	curl_easy_setopt(j->easy, CURLOPT_POSTFIELDSIZE, (long)write_body(j->body, sizeof j->body, l->started++));
 	curl_multi_add_handle(l->multi, j->easy);
 	l->flying++;
@@ -138,6 +147,7 @@ static size_t run_bare(const char *url, size_t n, size_t c, bool socket)
 	l.url = full;
 	l.multi = curl_multi_init();
 	l.headers = curl_slist_append(NULL, "Content-Type: application/json");
+	l.headers = curl_slist_append(l.headers, "User-Agent: llm-utils/" PACKAGE_VERSION);
 	l.headers = curl_slist_append(l.headers, "Authorization: Bearer sk-bench");
 	l.jobs = calloc(c, sizeof *l.jobs);
 	l.poll = epoll_create1(EPOLL_CLOEXEC);
@@ -161,7 +171,7 @@ static size_t run_net(const char *url, size_t n, size_t c)
 	struct net_opts o = NET_OPTS_INIT;
 	struct call {
 		struct net_call c;
-		char body[256];
+		char body[256], key[64];
 	} *calls = calloc(c, sizeof *calls);
 	struct net_key *key;
 	struct err e = { 0 };
@@ -188,6 +198,8 @@ static size_t run_net(const char *url, size_t n, size_t c)
 		if (started == n || !k)
 			continue;
 		k->c = (struct net_call){ .path = "/chat/completions", .n_hops = 1 };
+		write_key(k->key, sizeof k->key, started);
+		k->c.idempotency = k->key + strlen("Idempotency-Key: ");
 		k->c.hops[0].body = (struct str){ k->body, write_body(k->body, sizeof k->body, started++) };
 		if (net_submit(net, &k->c, &e))
 			return 0;
