@@ -33,6 +33,7 @@ struct gen {
 	struct arena a;           /* of params */
 	struct buf vars_text, tmpl_text, flags; /* of --param; of the templates' files; of sampling */
 	struct llm_backend *backend;
+	struct llm_batch batch;
 	struct record_io *io;
 	struct tally *tally;
 	bool streaming;

@@ -8,40 +8,52 @@ struct run {
 	struct err fault; /* of a callback */
 };
 
-static bool is_batch(struct record *r)
-{
-	struct json_val o = record_json(r);
-
-	return json_get(o, "body").type == JSON_OBJECT &&
-	       json_get(o, "custom_id").type == JSON_STRING;
-}
-
-/* Is the text the prompt itself: /v1/completions? */
-static bool is_completion(struct record *r)
-{
-	struct json_val url = json_get(record_json(r), "url");
-
-	return is_batch(r) && str_ends(url.raw, STR("/completions\"")) &&
-	       !str_ends(url.raw, STR("/chat/completions\""));
-}
-
 /* ---- questions ----------------------------------------------------------------------------- */
+
+/* What of the Batch API is asked here; a service may know more. */
+static int batch_ask(struct llm_ask *q, enum llm_endpoint ep, const struct gen *g, struct err *e)
+{
+	struct json_val prompt = json_get(q->body, "prompt");
+	struct json_iter it;
+
+	if (ep == LLM_BATCH_EMBEDDINGS || ep == LLM_BATCH_SCORE || ep == LLM_BATCH_RERANK)
+		return err_set(e, ERR_UNSUPPORTED, "%.*s: llm-embed answers that", STR_ARG(q->url));
+	if (ep == LLM_BATCH_OTHER && g->l)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "%.*s: only /v1/chat/completions and /v1/completions can be done here",
+			       STR_ARG(q->url));
+	if (ep == LLM_BATCH_CHAT && q->messages.type == JSON_NONE)
+		return err_set(e, ERR_MISSING_FIELD, "no `messages` in the body");
+	if (ep != LLM_BATCH_COMPLETION)
+		return 0;
+	/* the text is the prompt itself; a list of one is the one */
+	q->kind = LLM_ASK_COMPLETION;
+	q->messages = (struct json_val){ { NULL, 0 }, JSON_NONE };
+	it = json_elements(prompt);
+	if (!g->l || prompt.type != JSON_ARRAY)
+		return 0;
+	if (json_count(prompt) != 1 || !json_next(&prompt, &it) || prompt.type != JSON_STRING)
+		return err_set(e, ERR_UNSUPPORTED, "`prompt`: a line can have one text here, not token ids or several texts");
+	return json_str(&q->text, prompt, q->a, e);
+}
 
 int gen_ask(struct llm_ask *q, struct gen *g, struct record *r, struct err *e)
 {
+	enum llm_endpoint ep;
+
 	q->a = record_arena(r);
 	q->id = record_id(r);
 	q->record = record_json(r);
 	q->params = json_get(q->record, "params");
 	q->messages = record_messages(r);
-	if (is_batch(r)) {
-		q->body = json_get(q->record, "body");
-		if (json_get(q->record, "url").type == JSON_STRING &&
-		    json_str(&q->url, json_get(q->record, "url"), q->a, e))
-			return -1;
-	}
-	q->kind = is_completion(r) ? LLM_ASK_COMPLETION : LLM_ASK_CHAT;
-	if (q->messages.type == JSON_NONE && !g->fill && record_text(&q->text, r, e))
+	q->kind = LLM_ASK_CHAT;
+	if (llm_batch_begin(&ep, q, &g->batch, r, e))
+		return -1;
+	if (ep != LLM_NO_BATCH && batch_ask(q, ep, g, e))
+		return -1;
+	if (ep != LLM_NO_BATCH && !g->l) /* a service gets it as it is */
+		return 0;
+	if (q->messages.type == JSON_NONE && !g->fill && !q->text.p && record_text(&q->text, r, e))
 		return -1;
 	if (q->messages.type != JSON_NONE && q->messages.type != JSON_ARRAY)
 		return err_set(e, ERR_INVALID_FIELD, "`messages` must be an array");
@@ -212,97 +224,13 @@ static int set_call(struct run *x, struct llm_ask *q, struct record *r, struct e
 	return llm_call_put(&x->b, &q->call, e) || record_add_call(r, buf_str(&x->b), e);
 }
 
-/* ---- lines of OpenAI's Batch API ----------------------------------------------------------- */
-
-static void put_batch_choice(struct json_w *w, const struct run *x, const struct llm_ask *q,
-			     uint32_t i)
-{
-	const struct llm_answer *a = &q->answers[i];
-
-	json_w_begin(w, '{');
-	json_w_key(w, "index");
-	json_w_u64(w, i);
-	if (q->kind == LLM_ASK_COMPLETION) {
-		json_w_key(w, "text");
-		json_w_str(w, answer(x, q, i));
-	} else {
-		json_w_key(w, "message");
-		json_w_begin(w, '{');
-		json_w_key(w, "role");
-		json_w_strz(w, "assistant");
-		json_w_key(w, "content");
-		json_w_str(w, answer(x, q, i));
-		json_w_end(w, '}');
-	}
-	json_w_key(w, "logprobs");
-	json_w_raw(w, a->logprobs.n ? a->logprobs : STR("null"));
-	json_w_key(w, "finish_reason");
-	json_w_str(w, a->finish);
-	json_w_end(w, '}');
-}
-
-static void put_batch_body(struct json_w *w, const struct run *x, const struct llm_ask *q,
-			   const char *id)
-{
-	const struct llm_call *c = &q->call;
-
-	json_w_begin(w, '{');
-	json_w_key(w, "id");
-	json_w_strz(w, id);
-	json_w_key(w, "object");
-	json_w_strz(w, q->kind == LLM_ASK_COMPLETION ? "text_completion" : "chat.completion");
-	json_w_key(w, "created");
-	json_w_i64(w, time_unix_s());
-	json_w_key(w, "model");
-	json_w_strz(w, c->model);
-	json_w_key(w, "choices");
-	json_w_begin(w, '[');
-	for (uint32_t i = 0; i < q->n; i++)
-		put_batch_choice(w, x, q, i);
-	json_w_end(w, ']');
-	json_w_key(w, "usage");
-	json_w_begin(w, '{');
-	json_w_key(w, "prompt_tokens");
-	json_w_u64(w, c->prompt_tokens);
-	json_w_key(w, "completion_tokens");
-	json_w_u64(w, c->completion_tokens);
-	json_w_key(w, "total_tokens");
-	json_w_u64(w, c->prompt_tokens + c->completion_tokens);
-	json_w_end(w, '}');
-	json_w_end(w, '}');
-}
-
-/* The answer in the form of the API's output file, in place of the record. */
+/* The answer in the form of the Batch API, in place of the record. */
 static int set_batch(struct run *x, struct llm_ask *q, struct record *r, struct err *e)
 {
-	struct str id = json_get(q->record, "custom_id").raw;
-	uint64_t h = hash64(id.p, id.n, hash64(q->call.prompt.p, q->call.prompt.n, 0));
-	struct json_w w = json_w(&x->b);
-	char name[40];
-
 	buf_reset(&x->b);
-	snprintf(name, sizeof name, "req_%016llx", (unsigned long long)h);
-	json_w_begin(&w, '{');
-	json_w_key(&w, "id");
-	json_w_strz(&w, name);
-	json_w_key(&w, "custom_id");
-	json_w_raw(&w, id);
-	json_w_key(&w, "response");
-	json_w_begin(&w, '{');
-	json_w_key(&w, "status_code");
-	json_w_u64(&w, 200);
-	json_w_key(&w, "request_id");
-	json_w_str(&w, q->call.request_id.n ? q->call.request_id : str_of(name));
-	json_w_key(&w, "body");
-	if (q->reply.n)
-		json_w_raw(&w, q->reply);
-	else
-		put_batch_body(&w, x, q, name);
-	json_w_end(&w, '}');
-	json_w_key(&w, "error");
-	json_w_null(&w);
-	json_w_end(&w, '}');
-	return buf_check(&x->b, e) || record_emit(r, buf_str(&x->b), e);
+	for (uint32_t i = 0; i < q->n; i++)
+		q->answers[i].text = answer(x, q, i);
+	return (!q->reply.n && llm_batch_choices(&x->b, q, e)) || llm_batch_end(r, q, buf_str(&x->b), e) ? -1 : 0;
 }
 
 /* ---- the records --------------------------------------------------------------------------- */
@@ -376,7 +304,7 @@ static int end(void *arg, struct llm_ask *q, struct record *r, struct err *e)
 	x->g->tally->tokens += q->call.completion_tokens;
 	if (record_is_text(r) && !x->g->o->io.json && !x->g->o->io.resume)
 		return put_text(x, q, r, e);
-	if (is_batch(r))
+	if (q->body.type == JSON_OBJECT)
 		return set_batch(x, q, r, e);
 	return record_set_str(r, "output", answer(x, q, 0), e) ||
 	       record_set_str(r, "finish_reason", a->finish, e) ||
@@ -397,6 +325,8 @@ static int keep_part(void *arg, struct llm_ask *q, struct record *r, struct err 
 		putchar('\n');
 		return 0;
 	}
+	if (q->body.type == JSON_OBJECT)
+		return llm_batch_fail(r, q, e);
 	if (q->n && record_set_str(r, "partial_output", q->answers[0].text, e))
 		return -1;
 	return x->g->o->deltas ? record_set_bool(r, "done", true, e) : 0;

@@ -65,7 +65,8 @@ struct job {
 	struct llm_service *service; /* one elsewhere */
 	unsigned jobs;
 	struct llm_setup setup;
-	struct llm_backend *backend;
+	struct llm_backend *backend, *cache; /* the second one behind the first */
+	struct embed_batch batch;
 	struct record_io *io;
 	struct tally *tally;
 	struct embed_rerank rerank;
@@ -77,13 +78,17 @@ struct job {
 static int begin(void *arg, struct llm_ask *q, struct record *r, struct err *e)
 {
 	struct job *j = arg;
+	bool batch;
 
-	if (j->o->rerank)
-		return embed_rerank_begin(&j->rerank, q, r, e);
-	q->kind = LLM_ASK_VECTOR;
 	q->a = record_arena(r);
 	q->id = record_id(r);
 	q->record = record_json(r);
+	if (embed_batch_begin(&batch, &j->batch, q, r, e))
+		return -1;
+	if (batch)
+		return 0;
+	if (j->o->rerank)
+		return embed_rerank_begin(&j->rerank, q, r, e);
 	if (record_text(&q->text, r, e))
 		return -1;
 	q->text.n -= record_is_text(r) && str_ends(q->text, STR("\n"));
@@ -96,9 +101,11 @@ static int end(void *arg, struct llm_ask *q, struct record *r, struct err *e)
 	char t[64];
 
 	j->tally->tokens += q->call.prompt_tokens;
+	if (embed_is_batch(q))
+		return embed_batch_end(&j->batch, q, r, e);
 	if (j->o->rerank
 		    ? embed_rerank_end(&j->rerank, q, r, e)
-		    : record_set_f32s(r, "embedding", q->vector, q->n_vector, j->o->format == 0, e))
+		    : record_set_f32s(r, "embedding", q->vector, q->n_vector, embed_is_base64(q), e))
 		return -1;
 	if (q->n_whole > q->n_kept) {
 		int n = snprintf(t, sizeof t, "{\"from\":%d,\"to\":%d}", q->n_whole, q->n_kept);
@@ -108,6 +115,13 @@ static int end(void *arg, struct llm_ask *q, struct record *r, struct err *e)
 	}
 	buf_reset(&j->call);
 	return llm_call_put(&j->call, &q->call, e) || record_add_call(r, buf_str(&j->call), e);
+}
+
+/* A Batch line fails in its own form. */
+static int fail(void *arg, struct llm_ask *q, struct record *r, struct err *e)
+{
+	(void)arg;
+	return llm_batch_fail(r, q, e);
 }
 
 /* ---- setting up ---------------------------------------------------------------------------- */
@@ -123,7 +137,7 @@ static int open_model(struct job *j, struct cli *c, struct err *e)
 
 	buf_init(&path, 1 << 16);
 	buf_init(&how, 1 << 16);
-	rc = llm_find(&path, &how, o->model, LLM_EMBED, e);
+	rc = llm_batch_find(&path, &how, o->model, LLM_EMBED, c->operands, c->n_operands, e);
 	if (!rc && !o->model)
 		cli_note(c, "model " STR_FMT " (" STR_FMT ")", STR_ARG(buf_str(&path)),
 			 STR_ARG(buf_str(&how)));
@@ -176,7 +190,7 @@ static int set_up_local(struct job *j, struct cli *c, struct err *e)
 			 : llm_local_vectors_new(&j->backend, j->l, &j->setup, e);
 }
 
-static int set_up(struct job *j, struct cli *c, struct err *e)
+static int open_backend(struct job *j, struct cli *c, struct err *e)
 {
 	static const char *const local[] = { "truncate", "pooling", "ctx-size", "threads" };
 	const struct opts *o = j->o;
@@ -209,6 +223,44 @@ static int set_up(struct job *j, struct cli *c, struct err *e)
 	return llm_remote_new(&j->backend, j->service, &j->setup, o->batch, e);
 }
 
+static int set_up(struct job *j, struct cli *c, struct err *e)
+{
+	const struct opts *o = j->o;
+
+	if (open_backend(j, c, e))
+		return -1;
+	j->batch.b.l = j->l;
+	j->batch.b.model = o->model;
+	j->batch.b.role = LLM_EMBED;
+	j->batch.base64 = o->format == 0;
+	j->batch.pairs = o->rerank;
+	if (o->dry_run)
+		return 0;
+	if (llm_cached_new(&j->backend, &o->cache, e))
+		return -1;
+	j->cache = j->backend;
+	return llm_many_new(&j->backend, e);
+}
+
+static int count_tokens(uint64_t *out, struct job *j, struct llm_ask *q, struct err *e)
+{
+	const struct llm_inputs *in = q->inputs;
+	uint64_t n;
+
+	if (!in)
+		return llm_vector_tokens(out, j->backend, q, e);
+	*out = 0;
+	for (size_t i = 0; i < in->n; i++) {
+		q->text = in->texts ? in->texts[i] : STR("");
+		q->ids = in->texts ? NULL : in->ids[i];
+		q->n_ids = in->texts ? 0 : in->n_ids[i];
+		if (llm_vector_tokens(&n, j->backend, q, e))
+			return -1;
+		*out += n;
+	}
+	return 0;
+}
+
 static int preview_one(struct job *j, struct record *r, struct price_book *book, struct err *e)
 {
 	struct llm_ask q = { 0 };
@@ -217,8 +269,7 @@ static int preview_one(struct job *j, struct record *r, struct price_book *book,
 	int rc = begin(j, &q, r, e);
 
 	if (!rc && !j->service)
-		return llm_vector_tokens(&tokens, j->backend, &q, e) ||
-		       record_set_u64(r, "n_tokens", tokens, e);
+		return count_tokens(&tokens, j, &q, e) || record_set_u64(r, "n_tokens", tokens, e);
 	buf_init(&request, 4 * BUF_MAX_LINE);
 	buf_init(&cost, 1 << 16);
 	rc = rc || llm_remote_preview(&request, &cost, &tokens, j->backend, &q, book, e) ||
@@ -256,7 +307,7 @@ static int dry_run(struct job *j, struct err *e)
 static int run(struct job *j, struct cli *c, struct err *e)
 {
 	struct llm_run run = {
-		.backend = j->backend, .jobs = j->jobs, .begin = begin, .end = end, .arg = j
+		.backend = j->backend, .jobs = j->jobs, .begin = begin, .end = end, .fail = fail, .arg = j
 	};
 	struct record_opts ro = j->o->io;
 	struct err later;
@@ -266,6 +317,7 @@ static int run(struct job *j, struct cli *c, struct err *e)
 	ro.files = c->operands;
 	ro.n_files = c->n_operands;
 	ro.jobs = j->jobs;
+	ro.batch = true;
 	j->tally = &c->tally;
 	buf_init(&id, 1 << 16);
 	buf_addf(&id, "[%d,%u,", j->o->format, j->o->top_k);
@@ -288,6 +340,8 @@ static void release(struct job *j)
 	llm_service_free(j->service);
 	buf_release(&j->call);
 	buf_release(&j->rerank.b);
+	buf_release(&j->batch.body);
+	buf_release(&j->batch.b.known);
 	llm_close(j->l);
 }
 
@@ -304,10 +358,12 @@ int main(int argc, char **argv)
 	o.io.jobs = 64;
 	buf_init(&j.call, BUF_MAX_LINE);
 	buf_init(&j.rerank.b, BUF_MAX_LINE);
+	buf_init(&j.batch.body, BUF_MAX_LINE);
+	buf_init(&j.batch.b.known, 1 << 16);
 	if (cli_start(&c, &prog, &o, argc, argv) || cli_need_input(&c))
 		return cli_finish(&c, NULL);
-	failed = set_up(&j, &c, &e) || llm_cached_new(&j.backend, &o.cache, &e) || run(&j, &c, &e);
-	failed = llm_cached_end(j.backend, &c, failed, &e);
+	failed = set_up(&j, &c, &e) || run(&j, &c, &e);
+	failed = llm_cached_end(j.cache, &c, failed, &e);
 	release(&j);
 	return cli_finish(&c, failed ? &e : NULL);
 }

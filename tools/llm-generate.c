@@ -259,7 +259,7 @@ static int open_model(struct gen *g, struct cli *c, struct err *e)
 
 	buf_init(&path, 1 << 16);
 	buf_init(&how, 1 << 16);
-	rc = llm_find(&path, &how, o->model, LLM_GENERATE, e);
+	rc = llm_batch_find(&path, &how, o->model, LLM_GENERATE, c->operands, c->n_operands, e);
 	if (!rc && !o->model)
 		cli_note(c, "model " STR_FMT " (" STR_FMT ")", STR_ARG(buf_str(&path)),
 			 STR_ARG(buf_str(&how)));
@@ -364,6 +364,9 @@ static int set_up(struct gen *g, struct cli *c, struct err *e)
 	g->setup.prefix = STR("");
 	if (g->service ? set_up_service(g, c, e) : set_up_local(g, c, e))
 		return -1;
+	g->batch.l = g->l;
+	g->batch.model = o->model;
+	g->batch.role = LLM_GENERATE;
 	return llm_cached_new(&g->backend, &o->cache, e);
 }
 
@@ -449,6 +452,7 @@ static int run(struct gen *g, struct cli *c, struct err *e)
 	ro.n_files = c->n_operands;
 	ro.jobs = g->jobs;
 	ro.text_out = !g->o->score;
+	ro.batch = !g->o->score;
 	ro.json = ro.json || g->o->logprobs || g->o->top_logprobs || g->o->deltas;
 	buf_init(&params, 1 << 22);
 	rc = ro.resume ? fingerprint(&params, g, e) : 0;
@@ -474,6 +478,7 @@ static void release(struct gen *g)
 	buf_release(&g->vars_text);
 	buf_release(&g->tmpl_text);
 	buf_release(&g->flags);
+	buf_release(&g->batch.known);
 	arena_release(&g->a);
 	llm_close(g->l);
 }
@@ -490,6 +495,7 @@ int main(int argc, char **argv)
 	buf_init(&g.vars_text, 1 << 20);
 	buf_init(&g.tmpl_text, 1 << 22);
 	buf_init(&g.flags, 1 << 22);
+	buf_init(&g.batch.known, 1 << 16);
 	arena_init(&g.a, 1 << 22);
 	if (cli_start(&c, &prog, &o, argc, argv))
 		return cli_finish(&c, NULL);

@@ -28,6 +28,13 @@ struct llm_answer {
 	struct str tool_calls; /* JSON array */
 	struct str refusal;
 };
+/* Many texts to embed, or their tokens: one of the two. */
+struct llm_inputs {
+	const struct str *texts; /* [n] */
+	int32_t **ids;           /* [n], of n_ids each */
+	size_t *n_ids;
+	size_t n;
+};
 struct llm_ask {
 	/* in; borrowed until it is done */
 	enum llm_kind kind;
@@ -39,6 +46,11 @@ struct llm_ask {
 	struct str text;          /* the prompt; the text to embed; the query */
 	const struct str *docs;   /* to be ranked */
 	size_t n_docs;
+	/* LLM_ASK_VECTOR: */
+	const struct llm_inputs *inputs; /* in place of text, for llm_many_new(): `vector` has one behind the other */
+	const int32_t *ids;       /* [n_ids] tokens in place of text, for models of this process */
+	size_t n_ids;
+	uint32_t dimensions;      /* how many numbers to keep; 0: as the backend does */
 	struct json_val body;     /* of a Batch line, or JSON_NONE: a service gets it as it is */
 	struct str url;           /* of a Batch line, or empty: "/v1/chat/completions" */
 	/* NULL, or called with text that is certain, as it comes; a torn stream is then not begun again */
@@ -134,6 +146,8 @@ int llm_local_vectors_new(struct llm_backend **out, struct llm *l, const struct 
 int llm_vector_tokens(uint64_t *out, struct llm_backend *b, struct llm_ask *q, struct err *e);
 /* Opened with pooling "rank"; ERR_OPEN where it is no reranker. Scores are the model's own, not brought to 0..1. */
 int llm_local_rank_new(struct llm_backend **out, struct llm *l, const struct llm_setup *s, struct err *e);
+/* Takes apart asks with `inputs` for a backend that knows none, which it owns from then on. */
+int llm_many_new(struct llm_backend **io, struct err *e);
 /* v[n] to length 1; ERR_INVALID_VECTOR where that cannot be. */
 int llm_unit(float *v, size_t n, struct err *e);
 /* Parameters of an ask over those in *io; of the command line (an object or JSON_NONE) over the defaults of a file. */

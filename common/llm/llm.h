@@ -288,6 +288,7 @@ size_t llm_doctor(llm_finding *say, void *arg, unsigned threads);
 
 #include "llm/ask.h"
 #include "llm/run.h"
+#include "llm/batch.h"
 #include "llm/service.h"
 #include "llm/cached.h"
 

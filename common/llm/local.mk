@@ -7,7 +7,8 @@ common_libcommon_a_SOURCES += %D%/ask.h %D%/run.h %D%/run.c %D%/local.c %D%/loca
 common_libcommon_a_SOURCES += %D%/prompt_cache.h %D%/prompt_cache.c
 common_libcommon_a_SOURCES += %D%/ask.h %D%/run.h %D%/run.c %D%/config_impl.h %D%/service.h %D%/service.c %D%/remote_impl.h %D%/request.c \
 	%D%/reply.c %D%/remote.c %D%/local.c %D%/local_vectors.c
-common_libcommon_a_SOURCES += %D%/cached.h %D%/cached_impl.h %D%/cached.c %D%/cached_key.c %D%/cached_pack.c
+common_libcommon_a_SOURCES += %D%/batch.h %D%/batch.c %D%/batch_body.c \
+	%D%/many.c %D%/cached.h %D%/cached_impl.h %D%/cached.c %D%/cached_key.c %D%/cached_pack.c
 check_PROGRAMS += %D%/registry_test
 %C%_registry_test_SOURCES = %D%/registry_test.c
 %C%_registry_test_LDADD = $(LIBS_COMMON)

@@ -9,6 +9,7 @@ enum { GROUP_TOKENS = 4096 }; /* a batch ends when it has as many */
 struct item {
 	struct llm_ask *q;
 	struct tok_ids ids; /* memory is kept */
+	size_t doc;         /* its place in `docs` */
 };
 struct vectors {
 	struct llm_backend b;
@@ -33,12 +34,37 @@ static void hand_back(struct vectors *v, struct llm_ask *q)
 	v->last = &q->next;
 }
 
+/* Tokens in place of a text; as they are, but for what is over the limit. */
+static int given_ids(struct vectors *v, struct item *it, struct err *e)
+{
+	const struct llm_ask *q = it->q;
+	size_t n = v->s->limit && q->n_ids > (size_t)v->s->limit ? (size_t)v->s->limit : q->n_ids;
+
+	it->q->n_whole = (int32_t)(q->n_ids < INT32_MAX ? q->n_ids : INT32_MAX);
+	for (size_t i = 0; i < n; i++) {
+		if (q->ids[i] < 0 || (size_t)q->ids[i] >= tok_n_vocab(llm_tok(v->l)))
+			return err_set(e, ERR_INVALID_FIELD, "token %d: the model has %zu", q->ids[i],
+				       tok_n_vocab(llm_tok(v->l)));
+		if (tok_ids_push(&it->ids, q->ids[i], e))
+			return -1;
+	}
+	return 0;
+}
+
+/* How many numbers of a vector are kept. */
+static size_t dims_of(const struct vectors *v, const struct llm_ask *q)
+{
+	return q->dimensions ? q->dimensions : v->n_dim;
+}
+
 /* The tokens of one more text. */
 static int prepare(struct vectors *v, struct item *it, struct err *e)
 {
 	uint32_t ctx = llm_ctx(v->l);
 	struct str text = it->q->text;
 
+	if (dims_of(v, it->q) > v->n_out)
+		return err_set(e, ERR_INVALID_FIELD, "dimensions %u: the model gives %zu", it->q->dimensions, v->n_out);
 	if (v->s->prefix.n) {
 		buf_reset(&v->text);
 		buf_adds(&v->text, v->s->prefix);
@@ -48,7 +74,7 @@ static int prepare(struct vectors *v, struct item *it, struct err *e)
 		text = buf_str(&v->text);
 	}
 	it->ids.n = 0;
-	if (llm_document(&it->ids, &it->q->n_whole, v->enc, text, v->s->limit, e))
+	if (it->q->ids ? given_ids(v, it, e) : llm_document(&it->ids, &it->q->n_whole, v->enc, text, v->s->limit, e))
 		return -1;
 	it->q->n_kept = (int32_t)it->ids.n;
 	if (!it->ids.n)
@@ -78,42 +104,98 @@ int llm_unit(float *v, size_t n, struct err *e)
 
 static int set_vector(struct vectors *v, struct llm_ask *q, const struct llm_doc *d, struct err *e)
 {
+	size_t dims = dims_of(v, q);
+
 	if (d->err.code) {
 		*e = d->err;
 		return -1;
 	}
-	if (v->n_dim < v->n_out && v->s->normalize && llm_unit(d->out, v->n_dim, e))
+	if (dims < v->n_out && v->s->normalize && llm_unit(d->out, dims, e))
 		return -1;
-	q->vector = arena_alloc(q->a, v->n_dim * sizeof *q->vector);
+	q->vector = arena_alloc(q->a, dims * sizeof *q->vector);
 	if (!q->vector)
 		return err_nomem(e);
-	memcpy(q->vector, d->out, v->n_dim * sizeof *q->vector);
-	q->n_vector = v->n_dim;
+	memcpy(q->vector, d->out, dims * sizeof *q->vector);
+	q->n_vector = dims;
 	return 0;
 }
 
-/* Compute what is gathered. */
+/* What decides the vector of q, as its call tells it. */
+static int put_params(struct buf *out, struct vectors *v, const struct llm_ask *q, struct err *e)
+{
+	static const char *const poolings[] = { "none", "mean", "cls", "last", "rank" };
+	struct json_w w = json_w(out);
+
+	json_w_begin(&w, '{');
+	json_w_key(&w, "pooling");
+	json_w_strz(&w, poolings[model_info(llm_model(v->l))->pooling]);
+	json_w_key(&w, "prefix");
+	json_w_str(&w, v->s->prefix);
+	json_w_key(&w, "normalize");
+	json_w_bool(&w, v->s->normalize);
+	json_w_key(&w, "dimensions");
+	json_w_u64(&w, dims_of(v, q));
+	json_w_end(&w, '}');
+	return buf_check(out, e);
+}
+
+/* Those of an ask with dimensions of its own are its own; else v->params, which all others share. */
+static struct str params_of(struct vectors *v, struct llm_ask *q)
+{
+	struct str s = buf_str(&v->params);
+	struct buf b;
+
+	if (dims_of(v, q) == v->n_dim)
+		return s;
+	buf_init(&b, 1 << 16);
+	s = arena_str(q->a, put_params(&b, v, q, &q->err) ? s : buf_str(&b));
+	buf_release(&b);
+	if (!s.p && !q->err.code)
+		err_nomem(&q->err);
+	return s;
+}
+
+/* Compute what is gathered: first what the model itself brings to its length, then what is shortened before that. */
+static int compute(struct vectors *v, struct err *e)
+{
+	size_t n = 0;
+
+	for (int whole = 1; whole >= 0; whole--) {
+		size_t from = n;
+
+		for (size_t i = 0; i < v->n; i++) {
+			struct item *it = &v->items[i];
+
+			if ((dims_of(v, it->q) == v->n_out) != whole)
+				continue;
+			it->doc = n;
+			v->docs[n++] = (struct llm_doc){ .ids = it->ids.v,
+							 .n = (int32_t)it->ids.n,
+							 .out = v->out + i * v->n_out };
+		}
+		if (n > from && llm_embed(v->l, v->docs + from, n - from, v->s->normalize && whole, e))
+			return -1;
+	}
+	return 0;
+}
+
 static int flush(struct vectors *v, struct err *e)
 {
 	uint64_t from = time_mono_ns(), ns;
 
-	for (size_t i = 0; i < v->n; i++)
-		v->docs[i] = (struct llm_doc){ .ids = v->items[i].ids.v,
-					       .n = (int32_t)v->items[i].ids.n,
-					       .out = v->out + i * v->n_out };
-	if (llm_embed(v->l, v->docs, v->n, v->s->normalize && v->n_dim == v->n_out, e))
+	if (compute(v, e))
 		return -1;
 	ns = time_mono_ns() - from;
 	for (size_t i = 0; i < v->n; i++) {
 		struct llm_ask *q = v->items[i].q;
 
-		set_vector(v, q, &v->docs[i], &q->err);
+		set_vector(v, q, &v->docs[v->items[i].doc], &q->err);
 		q->call = (struct llm_call){
 			.stage = "embed",
 			.model = llm_name(v->l),
 			.digest = llm_model_digest(v->l),
 			.prompt_tokens = (uint64_t)q->n_kept,
-			.params = buf_str(&v->params),
+			.params = params_of(v, q),
 			.prompt = q->text,
 			.t_queued = from,
 			.t_done = time_mono_ns(),
@@ -188,7 +270,7 @@ static bool busy(const struct llm_backend *b)
 	return ((const struct vectors *)b)->n_asks > 0;
 }
 
-static void put_model(struct json_w *w, struct vectors *v)
+static void put_model(struct json_w *w, struct vectors *v, struct str params)
 {
 	json_w_key(w, "model_digest");
 	json_w_strz(w, llm_model_digest(v->l));
@@ -197,7 +279,7 @@ static void put_model(struct json_w *w, struct vectors *v)
 	json_w_key(w, "limit");
 	json_w_i64(w, v->s->limit);
 	json_w_key(w, "params");
-	json_w_raw(w, buf_str(&v->params));
+	json_w_raw(w, params);
 }
 
 static int key(struct buf *out, struct llm_backend *b, struct llm_ask *q, struct err *e)
@@ -205,9 +287,12 @@ static int key(struct buf *out, struct llm_backend *b, struct llm_ask *q, struct
 	struct json_w w = json_w(out);
 
 	json_w_begin(&w, '{');
-	put_model(&w, (struct vectors *)b);
+	put_model(&w, (struct vectors *)b, params_of((struct vectors *)b, q));
 	json_w_key(&w, "input");
-	json_w_str(&w, q->text);
+	if (q->ids)
+		json_w_i32_array(&w, q->ids, q->n_ids);
+	else
+		json_w_str(&w, q->text);
 	json_w_end(&w, '}');
 	return buf_check(out, e);
 }
@@ -217,7 +302,7 @@ static int describe(struct buf *out, struct llm_backend *b, struct err *e)
 	struct json_w w = json_w(out);
 
 	json_w_begin(&w, '{');
-	put_model(&w, (struct vectors *)b);
+	put_model(&w, (struct vectors *)b, buf_str(&((struct vectors *)b)->params));
 	json_w_end(&w, '}');
 	return buf_check(out, e);
 }
@@ -238,25 +323,6 @@ static void vectors_free(struct llm_backend *b)
 }
 
 static const struct llm_backend_ops ops = { room, submit, step, busy, key, describe, vectors_free };
-
-/* What decides the vectors, as each call tells it. */
-static int put_params(struct vectors *v, struct err *e)
-{
-	static const char *const poolings[] = { "none", "mean", "cls", "last", "rank" };
-	struct json_w w = json_w(&v->params);
-
-	json_w_begin(&w, '{');
-	json_w_key(&w, "pooling");
-	json_w_strz(&w, poolings[model_info(llm_model(v->l))->pooling]);
-	json_w_key(&w, "prefix");
-	json_w_str(&w, v->s->prefix);
-	json_w_key(&w, "normalize");
-	json_w_bool(&w, v->s->normalize);
-	json_w_key(&w, "dimensions");
-	json_w_u64(&w, v->n_dim);
-	json_w_end(&w, '}');
-	return buf_check(&v->params, e);
-}
 
 int llm_local_vectors_new(struct llm_backend **out, struct llm *l, const struct llm_setup *s,
 			  struct err *e)
@@ -281,7 +347,7 @@ int llm_local_vectors_new(struct llm_backend **out, struct llm *l, const struct 
 	else if (v->n_dim > v->n_out)
 		err_set(e, ERR_USAGE, "--dimensions %u: the model gives %zu", s->dimensions,
 			v->n_out);
-	else if (!tok_enc_new(&v->enc, llm_tok(l), e) && !put_params(v, e)) {
+	else if (!tok_enc_new(&v->enc, llm_tok(l), e) && !put_params(&v->params, v, &(struct llm_ask){ 0 }, e)) {
 		*out = &v->b;
 		return 0;
 	}

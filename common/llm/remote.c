@@ -296,12 +296,13 @@ static int check_cut(const struct llm_ask *q, struct err *e)
 /* A vector as it is wanted: of so many numbers, of length 1 (which nearly all are). */
 static int check_vector(const struct remote *x, struct llm_ask *q, struct err *e)
 {
+	uint32_t want = q->dimensions ? q->dimensions : x->setup->dimensions;
 	double sum = 0;
 
-	if (x->setup->dimensions && q->n_vector != x->setup->dimensions)
+	if (want && q->n_vector != want)
 		return err_set(e, ERR_DIMENSION_MISMATCH,
-			       "the service gives %zu numbers, not the %u of --dimensions",
-			       q->n_vector, x->setup->dimensions);
+			       "the service gives %zu numbers, not the %u of `dimensions`",
+			       q->n_vector, want);
 	for (size_t i = 0; i < q->n_vector; i++)
 		sum += (double)q->vector[i] * (double)q->vector[i];
 	if (!x->setup->normalize || fabs(sum - 1) < 1e-5)
@@ -478,6 +479,9 @@ static int submit(struct llm_backend *b, struct llm_ask *q, struct err *e)
 		hand_back(x, q);
 		return 0;
 	}
+	/* all of a request are of one length */
+	if (x->pending && x->pending->dimensions != q->dimensions && flush(x, e))
+		return -1;
 	q->next = NULL;
 	*x->last_pending = q;
 	x->last_pending = &q->next;

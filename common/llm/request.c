@@ -192,9 +192,9 @@ int llm_request_texts(struct buf *params, struct buf *question, const struct llm
 
 	json_w_key(&p, "encoding_format");
 	json_w_strz(&p, "base64");
-	if (s->dimensions) {
+	if (q[0]->dimensions || s->dimensions) {
 		json_w_key(&p, "dimensions");
-		json_w_u64(&p, s->dimensions);
+		json_w_u64(&p, q[0]->dimensions ? q[0]->dimensions : s->dimensions);
 	}
 	buf_init(&b, 2 * BUF_MAX_LINE);
 	json_w_key(&w, "input");

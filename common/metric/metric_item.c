@@ -126,11 +126,27 @@ static int scalar(struct str *out, const char *name, struct json_val v, struct a
 	return v.type == JSON_NUMBER ? 0 : bad(e, name, "strings or numbers");
 }
 
+/* The first choice of a line of OpenAI's Batch output, or of vLLM's early ones. */
+static struct json_val batch_output(struct json_val record)
+{
+	static const char *const paths[] = { "response.body.choices.0.message.content",
+					     "response.body.choices.0.text",
+					     "response.choices.0.message.content",
+					     "response.choices.0.text" };
+	struct json_val v = { { NULL, 0 }, JSON_NONE };
+
+	for (size_t i = 0; v.type == JSON_NONE && i < sizeof paths / sizeof *paths; i++)
+		v = json_path(record, str_of(paths[i]));
+	return v;
+}
+
 static int read_output(struct metric_item *out, struct json_val record, const char *path,
 		       struct arena *a, struct err *e)
 {
 	struct json_val v = json_path(record, str_of(path ? path : "output"));
 
+	if (v.type == JSON_NONE && !path)
+		v = batch_output(record);
 	if (v.type == JSON_NONE)
 		return err_set(e, ERR_MISSING_FIELD,
 			       "no `%s` to score: name the member with --field",

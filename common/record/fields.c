@@ -25,6 +25,7 @@ static const struct {
 	[F_CALLS] = NAME("calls"),
 	[F_CHUNK] = NAME("chunk"),
 	[F_QUERY_ID] = NAME("query_id"),
+	[F_RESPONSE] = NAME("response"),
 #undef NAME
 };
 
@@ -64,7 +65,10 @@ static bool there(struct json_val v)
 
 const char *record_identity(struct json_val *out, const struct json_val f[N_FIELDS])
 {
-	for (int i = F_ID; i <= F_DOC_ID; i++)
+	/* a line of a Batch's output has an `id` that is the service's own business */
+	bool answer = f[F_RESPONSE].type != JSON_NONE && there(f[F_CUSTOM_ID]);
+
+	for (int i = answer ? F_CUSTOM_ID : F_ID; i <= F_DOC_ID; i++)
 		if (there(f[i])) {
 			*out = f[i];
 			return names[i].name;
@@ -212,8 +216,7 @@ struct str record_id(struct record *r)
 	return r->id_text;
 }
 
-/* The request in a line of OpenAI's Batch API, or JSON_NONE. */
-static struct json_val batch_body(const struct record *r)
+struct json_val record_batch(const struct record *r)
 {
 	if (r->f[F_BODY].type == JSON_OBJECT && there(r->f[F_CUSTOM_ID]))
 		return r->f[F_BODY];
@@ -229,7 +232,7 @@ static int text_of(struct str *out, struct record *r, struct json_val v, const c
 int record_text(struct str *out, struct record *r, struct err *e)
 {
 	const char *field = r->io->o.field;
-	struct json_val body = batch_body(r), v;
+	struct json_val body = record_batch(r), v;
 
 	if (r->text) {
 		*out = buf_str(&r->raw);
@@ -255,7 +258,7 @@ int record_text(struct str *out, struct record *r, struct err *e)
 
 struct json_val record_messages(struct record *r)
 {
-	struct json_val body = batch_body(r), v = r->f[F_MESSAGES];
+	struct json_val body = record_batch(r), v = r->f[F_MESSAGES];
 
 	if (body.type == JSON_OBJECT)
 		v = json_get(body, "messages");
@@ -268,7 +271,7 @@ struct json_val record_param(struct record *r, const char *name)
 {
 	struct json_val v = json_get(r->f[F_PARAMS], name);
 
-	return v.type == JSON_NONE ? json_get(batch_body(r), name) : v;
+	return v.type == JSON_NONE ? json_get(record_batch(r), name) : v;
 }
 
 /* ---- setters --------------------------------------------------------------------------------- */

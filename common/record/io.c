@@ -415,7 +415,7 @@ static int accept(enum fate *fate, struct record *r, struct err *e)
 
 	r->seq = io->seq++;
 	bad = record_read(r, &why);
-	if (!bad && io->unique)
+	if (!bad && (io->unique || (io->o.batch && record_batch(r).type == JSON_OBJECT)))
 		bad = duplicate(r, &why);
 	if (bad && !err_name(why.code)) {
 		*e = why;

@@ -81,6 +81,35 @@ static void build_only(struct record *r)
 	json_w_end(&w, '}');
 }
 
+/* A failed line of a Batch as OpenAI's error file has it: `id` and `response` are the tool's, where it set them. */
+static void build_batch(struct record *r)
+{
+	struct json_w w = json_w(&r->out);
+	struct str own = r->f[F_CUSTOM_ID].raw, id = { NULL, 0 }, response = STR("null");
+	char name[40];
+
+	for (size_t i = 0; i < r->n_set; i++) {
+		if (!strcmp(r->set[i].name, "id"))
+			id = own_value(r, i);
+		else if (!strcmp(r->set[i].name, "response"))
+			response = own_value(r, i);
+	}
+	json_w_begin(&w, '{');
+	json_w_key(&w, "id");
+	snprintf(name, sizeof name, "batch_req_%016llx", (unsigned long long)hash64(own.p, own.n, r->seq));
+	if (id.p)
+		json_w_raw(&w, id);
+	else
+		json_w_strz(&w, name);
+	json_w_key(&w, "custom_id");
+	json_w_raw(&w, own);
+	json_w_key(&w, "response");
+	json_w_raw(&w, response);
+	json_w_key(&w, "error");
+	put_error(&w, r);
+	json_w_end(&w, '}');
+}
+
 static int build_edited(struct record *r, struct err *e)
 {
 	struct json_edit ed;
@@ -141,6 +170,8 @@ int record_build(struct record *r, struct err *e)
 		buf_adds(&r->out, r->obj.raw);
 	else if (r->obj.type == JSON_NONE)
 		build_raw(r);
+	else if (r->failed && o->batch && record_batch(r).type == JSON_OBJECT)
+		build_batch(r);
 	else if (o->only)
 		build_only(r);
 	else if (build_edited(r, e))

@@ -40,6 +40,7 @@ struct record_opts {
 	bool tee;          /* --tee: a sink passes every record on */
 	bool text_out;     /* set by the tool: text in gives text out (llm-generate) */
 	bool unique_ids;   /* set by the tool: a repeated id is ERR_DUPLICATE_ID; resume does too */
+	bool batch;        /* set by the tool: lines of OpenAI's Batch API fail in its form, and their ids are unique */
 };
 #define RECORD_OPTS_INIT                                                                           \
 	{                                                                                          \
@@ -100,6 +101,8 @@ struct str record_id(struct record *r);
 int record_text(struct str *out, struct record *r, struct err *e);
 /* `messages` if it is there and no --field was given; else JSON_NONE. */
 struct json_val record_messages(struct record *r);
+/* The request in a line of OpenAI's Batch API ({custom_id, method, url, body}); JSON_NONE in any other record. */
+struct json_val record_batch(const struct record *r);
 /* The value of a member of `params` (or of a Batch line's body): JSON_NONE where there is none. */
 struct json_val record_param(struct record *r, const char *name);
 

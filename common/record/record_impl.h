@@ -22,6 +22,7 @@ enum field {
 	F_CALLS,
 	F_CHUNK,
 	F_QUERY_ID,
+	F_RESPONSE,
 	N_FIELDS
 };
 

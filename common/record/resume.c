@@ -172,19 +172,21 @@ static struct str line_id(const struct resume *rs)
 static int read_ids(struct map *ids, const char *path, bool errors_only, struct err *e)
 {
 	struct resume x = { .fd = -1 };
-	struct json_val v;
 	struct arena a;
 	uint64_t *place;
-	int failed;
+	int failed = 0;
 
 	if (os_in_open(&x.in, path, e))
 		return -1;
 	arena_init(&a, (size_t)1 << 30);
 	buf_init(&x.line, SIZE_MAX / 4);
-	while (!(failed = load(&x, path, e)) && x.have) {
-		if ((!errors_only || record_has_error(x.f)) && record_identity(&v, x.f) &&
-		    (failed = map_put(&place, NULL, ids, record_id_of(v, &a), e)))
-			break;
+	while (!failed && !(failed = load(&x, path, e)) && x.have) {
+		bool wanted = !errors_only || record_has_error(x.f);
+
+		/* all there are, as ours() does */
+		for (int i = F_ID; wanted && !failed && i <= F_DOC_ID; i++)
+			if (x.f[i].type == JSON_STRING || x.f[i].type == JSON_NUMBER)
+				failed = map_put(&place, NULL, ids, record_id_of(x.f[i], &a), e);
 		arena_reset(&a);
 	}
 	arena_release(&a);

@@ -168,10 +168,10 @@ has "$scratch/good" '"output"' "null is as if it were not there"
 	echo '{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"x","messages":[{"role":"user","content":"Hi"}],"max_tokens":3,"n":2}}'
 	echo '{"custom_id":"b","method":"POST","url":"/v1/completions","body":{"model":"x","prompt":"Hi","max_tokens":3,"temperature":0}}'
 	echo '{"custom_id":"c","method":"POST","url":"/v1/chat/completions","body":{"messages":[{"role":"user","content":"Hi"}],"max_tokens":"3"}}'
-} | $g 2>/dev/null >"$scratch/batch"
-has "$scratch/batch" '^\{"id":"req_[0-9a-f]{16}","custom_id":"a","response":\{"status_code":200,"request_id":"req_[0-9a-f]{16}","body":\{"id":"req_[0-9a-f]{16}","object":"chat.completion","created":[0-9]+,"model":"tiny-llama","choices":\[\{"index":0,"message":\{"role":"assistant","content":".*"\},"logprobs":null,"finish_reason":"[a-z]+"\},\{"index":1,.*\],"usage":\{"prompt_tokens":[0-9]+,"completion_tokens":[2-6],"total_tokens":[0-9]+\}\}\},"error":null\}$' "a chat of the Batch API"
+} | $g -m "$LLMU_MODEL_GENERATE" 2>/dev/null >"$scratch/batch"
+has "$scratch/batch" '^\{"id":"batch_req_[0-9a-f]{16}","custom_id":"a","response":\{"status_code":200,"request_id":"req_[0-9a-f]{16}","body":\{"id":"chatcmpl-[0-9a-f]{16}","object":"chat.completion","created":[0-9]+,"model":"tiny-llama","choices":\[\{"index":0,"message":\{"role":"assistant","content":".*","refusal":null\},"logprobs":null,"finish_reason":"[a-z]+"\},\{"index":1,.*\],"usage":\{"prompt_tokens":[0-9]+,"completion_tokens":[2-6],"total_tokens":[0-9]+\}\}\},"error":null,"calls":\[\{"stage":"generate",.*\}\]\}$' "a chat of the Batch API"
 has "$scratch/batch" '^\{.*"custom_id":"b",.*"object":"text_completion".*"text":".*"usage":\{"prompt_tokens":2,' "a completion has no template"
-has "$scratch/batch" '^\{"custom_id":"c",.*"error":\{"code":"invalid_field"' "an error of it"
+has "$scratch/batch" '^\{"id":"batch_req_[0-9a-f]{16}","custom_id":"c","response":\{"status_code":400,.*"error":\{"code":"invalid_field"' "an error of it"
 
 # -- too long
 {

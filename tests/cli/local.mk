@@ -23,3 +23,5 @@ TESTS += %D%/hostile.t
 EXTRA_DIST += %D%/hostile.t
 TESTS += %D%/llm-cache.t
 EXTRA_DIST += %D%/llm-cache.t
+TESTS += %D%/batch.t
+EXTRA_DIST += %D%/batch.t
