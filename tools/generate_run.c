@@ -24,8 +24,10 @@ static int batch_ask(struct llm_ask *q, enum llm_endpoint ep, const struct gen *
 			       STR_ARG(q->url));
 	if (ep == LLM_BATCH_CHAT && q->messages.type == JSON_NONE)
 		return err_set(e, ERR_MISSING_FIELD, "no `messages` in the body");
-	if (ep != LLM_BATCH_COMPLETION)
+	if (ep != LLM_BATCH_COMPLETION) {
+		q->kind = LLM_ASK_CHAT;
 		return 0;
+	}
 	/* the text is the prompt itself; a list of one is the one */
 	q->kind = LLM_ASK_COMPLETION;
 	q->messages = (struct json_val){ { NULL, 0 }, JSON_NONE };
@@ -46,7 +48,7 @@ int gen_ask(struct llm_ask *q, struct gen *g, struct record *r, struct err *e)
 	q->record = record_json(r);
 	q->params = json_get(q->record, "params");
 	q->messages = record_messages(r);
-	q->kind = LLM_ASK_CHAT;
+	q->kind = g->o->raw ? LLM_ASK_COMPLETION : LLM_ASK_CHAT;
 	if (llm_batch_begin(&ep, q, &g->batch, r, e))
 		return -1;
 	if (ep != LLM_NO_BATCH && batch_ask(q, ep, g, e))

@@ -345,6 +345,8 @@ static bool whole(struct net_try *t, struct err *e)
 		return false;
 	}
 	t->verdict.retry = strstr(t->type, "json") != NULL; /* torn, or not the service that was meant */
+	if (!t->verdict.retry)
+		t->verdict.breaker = NET_NEITHER;
 	if (t->verdict.retry)
 		err_set(e, ERR_SERVER, "%s: the answer is torn or no JSON", host);
 	else
