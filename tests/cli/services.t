@@ -57,7 +57,7 @@ ok $? "many at once, in order"
 	echo '{"custom_id":"b","method":"POST","url":"/v1/completions","body":{"model":"own","prompt":"p"}}'
 } >"$scratch/batch"
 $g --base-url "$good" -j1 "$scratch/batch" >"$scratch/out"
-has "$scratch/out" '^\{"id":"[^"]+","custom_id":"a","response":\{"status_code":200,"request_id":"[^"]+","body":\{.*"content":"echo: Hi".*\}\},"error":null\}$' "the service's answer as it is"
+has "$scratch/out" '^\{"id":"[^"]+","custom_id":"a","response":\{"status_code":200,"request_id":"[^"]+","body":\{.*"content":"echo: Hi".*\}\},"error":null,"calls":\[.*\]\}$' "the service's answer as it is"
 is "$(sent good)" '{"model":"own","prompt":"p"}' "the line's own model"
 $g -m mine --base-url "$good" -j1 "$scratch/batch" >/dev/null
 is "$(sent good)" '{"model":"mine","prompt":"p"}' "unless -m is given"
