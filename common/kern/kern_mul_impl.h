@@ -366,7 +366,7 @@ static void mul(float *out, int64_t ld_out, const struct kern_mat *w, const stru
 	for (int64_t r = from; r < to; r += KERN_STEP) {
 		s.rows = (const uint8_t *)w->data + (size_t)r * s.row_bytes;
 		s.valid = to - r < KERN_STEP ? to - r : KERN_STEP;
-		s.next = r + KERN_STEP < to ? s.rows + KERN_STEP * s.row_bytes : NULL;
+		s.next = r + KERN_STEP < w->rows ? s.rows + KERN_STEP * s.row_bytes : NULL;
 		s.out = s.valid < KERN_STEP ? (float *)(void *)(s.tail + KERN_TAIL) : out + r;
 		s.ld = s.valid < KERN_STEP ? KERN_STEP : ld_out;
 		if (u->rec)

@@ -121,7 +121,8 @@ void os_pool_run(struct os_pool *p, os_pool_fn *fn, void *arg, size_t n_chunks);
 /*
  * A longer stretch in which all workers run fn(arg, worker) at once and meet at os_pool_barrier():
  * cheaper than many os_pool_run() (a forward pass). os_pool_claim() hands out chunks of the current
- * stretch between two barriers: returns false when all n are taken. Every worker must pass the same n.
+ * stretch between two barriers, to each worker its share in order, then what others have not begun; false when all n
+ * are taken. Every worker must pass the same n.
  */
 typedef void os_pool_team_fn(void *arg, unsigned worker);
 void os_pool_team(struct os_pool *p, os_pool_team_fn *fn, void *arg);

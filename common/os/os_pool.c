@@ -30,7 +30,6 @@ struct os_pool {
 	LINE _Atomic uint32_t arrived; /* at the barrier */
 	LINE _Atomic uint32_t phase;   /* barriers passed, to sleep on */
 	_Atomic uint32_t phase_sleepers;
-	LINE _Atomic size_t claimed; /* since the last barrier */
 	/* of the job */
 	LINE os_pool_fn *fn;
 	os_pool_team_fn *team;
@@ -45,6 +44,7 @@ struct os_pool {
 };
 
 struct worker {
+	LINE _Atomic size_t claimed; /* of its share, since the last barrier */
 	struct os_pool *p;
 	pthread_t thread;
 	unsigned id;
@@ -180,9 +180,15 @@ void os_pool_run(struct os_pool *p, os_pool_fn *fn, void *arg, size_t n_chunks)
 	}
 }
 
+static void unclaim(struct os_pool *p)
+{
+	for (unsigned i = 0; i < p->n; i++)
+		atomic_store_explicit(&p->workers[i].claimed, 0, memory_order_relaxed);
+}
+
 void os_pool_team(struct os_pool *p, os_pool_team_fn *fn, void *arg)
 {
-	atomic_store(&p->claimed, 0);
+	unclaim(p);
 	p->team = fn;
 	p->arg = arg;
 	p->total = p->n;
@@ -205,7 +211,7 @@ void os_pool_barrier(struct os_pool *p, unsigned worker)
 		return;
 	}
 	/* all are here, so nobody claims */
-	atomic_store(&p->claimed, 0);
+	unclaim(p);
 	atomic_store(&p->arrived, 0);
 	atomic_store(&p->phase, phase + 1);
 	if (atomic_load(&p->phase_sleepers))
@@ -214,9 +220,18 @@ void os_pool_barrier(struct os_pool *p, unsigned worker)
 
 bool os_pool_claim(size_t *out, struct os_pool *p, unsigned worker, size_t n)
 {
-	(void)worker;
-	*out = atomic_fetch_add_explicit(&p->claimed, 1, memory_order_relaxed);
-	return *out < n;
+	for (unsigned i = 0; i < p->n; i++) {
+		unsigned of = (worker + i) % p->n;
+		size_t from = n * of / p->n, share = n * (of + 1) / p->n - from;
+		_Atomic size_t *claimed = &p->workers[of].claimed;
+
+		if (atomic_load_explicit(claimed, memory_order_relaxed) >= share)
+			continue;
+		*out = from + atomic_fetch_add_explicit(claimed, 1, memory_order_relaxed);
+		if (*out < from + share)
+			return true;
+	}
+	return false;
 }
 
 unsigned os_pool_size(const struct os_pool *p)
@@ -249,11 +264,12 @@ int os_pool_new(struct os_pool **out, unsigned n, struct err *e)
 	p->started = 1;
 	/* oversubscribed: a spin keeps the one it waits for from running */
 	p->spin_ns = p->n <= os_cpus() ? SPIN_NS : 0;
-	p->workers = calloc(p->n, sizeof *p->workers);
+	p->workers = aligned_alloc(64, p->n * sizeof *p->workers);
 	if (!p->workers) {
 		os_pool_free(p);
 		return err_nomem(e);
 	}
+	memset(p->workers, 0, p->n * sizeof *p->workers);
 	/* signals go to the thread that reads; faults of a worker's own cannot be blocked away */
 	sigfillset(&all);
 	sigdelset(&all, SIGBUS);
