@@ -5,4 +5,4 @@ EXTRA_PROGRAMS += %D%/hosted
 %C%_hosted_SOURCES = %D%/hosted.c
 %C%_hosted_LDADD = $(LIBS_COMMON) $(CURL_LIBS)
 CLEANFILES += $(EXTRA_PROGRAMS)
-EXTRA_DIST += %D%/run %D%/search.py %D%/vectors.py %D%/tokens.py %D%/price.py %D%/model.py %D%/hosted.py %D%/models
+EXTRA_DIST += %D%/run %D%/search.py %D%/vectors.py %D%/tokens.py %D%/price.py %D%/model.py %D%/hosted.py %D%/documents.py %D%/server.py %D%/models
