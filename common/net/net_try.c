@@ -9,6 +9,17 @@
 
 /* ---- what comes back --------------------------------------------------------------------------- */
 
+/* The key must not come back through a service that repeats what it was sent. */
+static void blank_key(const struct net_try *t, char *p, size_t n)
+{
+	const struct net_key *k = t->target->t.key;
+	char *at;
+
+	if (k && k->n >= 4)
+		while (n && (at = memmem(p, n, k->text, k->n)))
+			memset(at, '*', k->n);
+}
+
 /* One line of the answer's head; a status line begins it anew (100 Continue, a proxy's). */
 static size_t on_header(char *p, size_t size, size_t n, void *arg)
 {
@@ -71,6 +82,7 @@ static int on_event(void *arg, struct str event, struct str data, struct err *e)
 	if (json_parse(&v, data, NULL))
 		return 0; /* a line of junk costs nothing: what matters is whether the stream ends as it should */
 	if (str_is(event, "error") || json_get(v, "error").type > JSON_NULL) {
+		blank_key(t, t->sse.data.p, t->sse.data.n);
 		net_judge_error(&t->verdict, data, t->target->host, e);
 		t->judged = true;
 		return -1;
@@ -355,22 +367,13 @@ static bool whole(struct net_try *t, struct err *e)
 	return false;
 }
 
-/* The key must not come back through a service that repeats what it was sent. */
-static void redact(struct net_try *t, struct err *e)
-{
-	const struct net_key *k = t->target->t.key;
-	char *at;
-
-	if (k && k->n >= 4)
-		while ((at = strstr(e->text, k->text)))
-			memset(at, '*', k->n);
-}
-
 bool net_try_judge(struct net_try *t, CURLcode rc, struct err *e)
 {
 	const char *host = t->target->host;
 	int status = t->status;
 
+	if (status < 200 || status >= 300)
+		blank_key(t, t->body.p, t->body.n);
 	if (t->err.code) { /* from one of the callbacks */
 		if (!t->judged)
 			t->verdict = (struct net_verdict){ .cause = t->given_up ? 0 : NET_ON_ERROR,
@@ -390,6 +393,8 @@ bool net_try_judge(struct net_try *t, CURLcode rc, struct err *e)
 		if (whole(t, e))
 			return true;
 	}
-	redact(t, e);
+	blank_key(t, e->text, strlen(e->text));
+	blank_key(t, t->body.p, t->body.n);
+	blank_key(t, t->request_id, strlen(t->request_id));
 	return false;
 }

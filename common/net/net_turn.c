@@ -153,6 +153,10 @@ void net_settle(struct net *n, struct net_try *t, CURLcode rc)
 		net_breaker_result(&t->target->breaker, t->ticket, t->verdict.breaker, net_now(n), told);
 		t->ticket = UINT64_MAX;
 		decide(n, f, t, told, &why);
+		if (f->in == &n->done) {
+			c->body = t->body;
+			buf_init(&t->body, 0);
+		}
 	}
 	drop_try(n, f, k, t->verdict.breaker, told);
 }

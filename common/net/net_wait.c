@@ -7,6 +7,8 @@
 #define MS ((uint64_t)1000000)
 #define SLOT (5 * SEC)
 #define IN_A_ROW 3
+#define BUSY_IN_A_ROW 10 /* of a busy service: of one call in ten that fails at random, three in a row are one in a thousand */
+#define BUSY 20          /* results in the last 60 s */
 #define AT_LEAST 5
 #define OPEN_FOR (30 * SEC)
 #define OPEN_MAX (600 * SEC)
@@ -55,7 +57,7 @@ uint64_t net_breaker_admit(uint64_t *ticket, struct net_breaker *b, uint64_t now
 	return 0;
 }
 
-/* Counts a result in its 5 s; says whether the last 60 s are bad enough. */
+/* Counts a result in its 5 s; says whether the last 60 s, or the last results in a row, are bad enough. */
 static bool too_many(struct net_breaker *b, bool good, uint64_t now)
 {
 	uint64_t slot = now / SLOT + 1, n_good = 0, n_bad = 0;
@@ -71,7 +73,8 @@ static bool too_many(struct net_breaker *b, bool good, uint64_t now)
 			n_good += b->seen[i].good;
 			n_bad += b->seen[i].bad;
 		}
-	return n_good + n_bad >= AT_LEAST && n_bad * 2 >= n_good + n_bad;
+	return (n_good + n_bad >= AT_LEAST && n_bad * 2 >= n_good + n_bad) ||
+	       b->in_a_row >= (n_good + n_bad < BUSY ? IN_A_ROW : BUSY_IN_A_ROW);
 }
 
 void net_breaker_result(struct net_breaker *b, uint64_t ticket, enum net_result r, uint64_t now, int64_t told_ms)
@@ -89,9 +92,8 @@ void net_breaker_result(struct net_breaker *b, uint64_t ticket, enum net_result 
 	if (r == NET_NEITHER)
 		return;
 	b->in_a_row = r == NET_BAD ? b->in_a_row + 1 : 0;
-	if (too_many(b, r == NET_GOOD, now) || b->in_a_row >= IN_A_ROW)
-		if (r == NET_BAD)
-			trip(b, now, told_ms);
+	if (too_many(b, r == NET_GOOD, now) && r == NET_BAD)
+		trip(b, now, told_ms);
 }
 
 /* ---- buckets ----------------------------------------------------------------------------------- */

@@ -27,3 +27,5 @@ TESTS += %D%/llm-cache.t
 EXTRA_DIST += %D%/llm-cache.t
 TESTS += %D%/batch.t
 EXTRA_DIST += %D%/batch.t
+TESTS += %D%/hosted-key.t
+EXTRA_DIST += %D%/hosted-key.t
