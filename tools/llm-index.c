@@ -219,8 +219,13 @@ static int add_one(struct job *j, struct record *r, struct err *e)
 
 static int add(struct job *j, struct err *e)
 {
+	const struct record_count counts[] = { { "added", &j->changes[STORE_ADDED] },
+					       { "updated", &j->changes[STORE_UPDATED] },
+					       { "unchanged", &j->changes[STORE_UNCHANGED] }, { NULL, NULL } };
+
 	j->o->io.sink = true;
 	j->o->io.unique_ids = true;
+	j->o->io.counts = counts;
 	if (each_record(j, add_one, "index", e))
 		return -1;
 	cli_info(j->c, "%s: %llu added, %llu updated, %llu unchanged", j->db,
@@ -510,9 +515,11 @@ static int get(struct job *j, struct err *e)
 
 static int delete(struct job *j, struct err *e)
 {
+	const struct record_count counts[] = { { "deleted", &j->deleted }, { NULL, NULL } };
 	int rc = 0;
 
 	j->o->io.sink = true;
+	j->o->io.counts = counts;
 	if (j->c->n_operands < 2)
 		rc = each_record(j, delete_one, "index", e);
 	for (size_t i = 1; i < j->c->n_operands && !rc; i++) {

@@ -303,6 +303,10 @@ int record_summary(const struct record_io *io, struct err *e)
 			json_w_u64(&w, t->codes[i]);
 		}
 	json_w_end(&w, '}');
+	for (const struct record_count *c = io->o.counts; c && c->name; c++) {
+		json_w_key(&w, c->name);
+		json_w_u64(&w, *c->value);
+	}
 	json_w_end(&w, '}');
 	buf_addc(&b, '\n');
 	failed = buf_check(&b, e) || os_atomic_open(&a, io->o.summary, 0666, e);

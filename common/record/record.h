@@ -22,6 +22,11 @@
 
 enum record_input { RECORD_AUTO, RECORD_JSON, RECORD_TEXT, RECORD_LINES };
 
+/* A count of the tool's own. */
+struct record_count {
+	const char *name; /* NULL ends a list */
+	const uint64_t *value;
+};
 struct record_opts {
 	const char *const *files; /* operands; none means standard input */
 	size_t n_files;
@@ -32,6 +37,7 @@ struct record_opts {
 	const char *errors;  /* --errors FILE */
 	const char *resume;  /* --resume OUT */
 	const char *summary; /* --summary FILE: one JSON object with the counts */
+	const struct record_count *counts; /* set by the tool: for the summary, read when it is written */
 	bool only;           /* --only: the id and the tool's own members */
 	bool fail_fast;
 	bool retry_errors; /* with resume: do records in error again */

@@ -2,6 +2,7 @@
 #include "config.h"
 #include "store/db_impl.h"
 #include <errno.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 int store_db_fail(sqlite3 *db, const struct store_kind *k, const char *path, const char *doing, struct err *e)
 {
 	int rc = db ? sqlite3_extended_errcode(db) : SQLITE_NOMEM;
+	enum err_code code = rc == SQLITE_IOERR_WRITE ? ERR_WRITE : ERR_OPEN;
 
 	switch (rc & 0xff) {
 	case SQLITE_NOMEM:
@@ -26,9 +28,14 @@ int store_db_fail(sqlite3 *db, const struct store_kind *k, const char *path, con
 	case SQLITE_NOTADB:
 		return err_set(e, ERR_OPEN, "%s %s: %s: damaged or no %s (%s); %s", k->what, path, doing, k->what,
 			       sqlite3_errmsg(db), k->mend);
+	case SQLITE_CANTOPEN:
+	case SQLITE_IOERR:
+		if (sqlite3_system_errno(db))
+			return err_sys(e, code, sqlite3_system_errno(db), "%s %s: %s: %s", k->what, path, doing,
+				       sqlite3_errmsg(db));
+		/* fall through */
 	default:
-		return err_set(e, rc == SQLITE_IOERR_WRITE ? ERR_WRITE : ERR_OPEN, "%s %s: %s: %s", k->what, path, doing,
-			       sqlite3_errmsg(db));
+		return err_set(e, code, "%s %s: %s: %s", k->what, path, doing, sqlite3_errmsg(db));
 	}
 }
 
@@ -105,8 +112,9 @@ static int check_schema(sqlite3 *db, const struct store_kind *k, const char *pat
 
 	if (look(&app, &version, &tables, db, k, path, create, e))
 		return -1;
-	if (app == 0 && tables == 0 && create)
-		return create_schema(db, k, path, e);
+	if (app == 0 && tables == 0) /* also a file of no bytes */
+		return create ? create_schema(db, k, path, e)
+			      : err_set(e, ERR_OPEN, "%s %s: is empty", k->what, path);
 	if (app != k->app_id)
 		return err_set(e, ERR_OPEN, "%s %s: a SQLite file, but no %s of %s", k->what, path, k->what, k->tool);
 	if (version != k->schema)
@@ -115,15 +123,23 @@ static int check_schema(sqlite3 *db, const struct store_kind *k, const char *pat
 	return 0;
 }
 
+static bool folder_writable(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : NULL;
+	bool good = (!slash || folder) && access(slash ? folder : ".", W_OK) == 0;
+	int saved = errno;
+
+	free(folder);
+	errno = saved;
+	return good;
+}
+
 /* A file that we cannot write, in a folder that we cannot write, with no log beside it: SQLite
  * wants the log's index even to read, unless it is told that nobody changes the file. */
 static bool fixed(struct buf *b, const char *path, enum store_mode mode)
 {
-	const char *slash = strrchr(path, '/');
-
-	buf_reset(b);
-	buf_addf(b, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-	if (mode != STORE_READ || buf_check(b, NULL) || !access(path, W_OK) || !access(b->p, W_OK))
+	if (mode != STORE_READ || !access(path, W_OK) || folder_writable(path))
 		return false;
 	buf_reset(b);
 	buf_addf(b, "%s-wal", path);
@@ -152,11 +168,30 @@ static int open_file(sqlite3 **out, const char *path, enum store_mode mode)
 	return rc;
 }
 
+/* What SQLite has no words for, or would wait for. */
+static int check_path(const struct store_kind *k, const char *path, enum store_mode mode, struct err *e)
+{
+	struct stat st;
+
+	if (stat(path, &st)) {
+		if (errno == ENOENT && mode == STORE_CREATE && folder_writable(path))
+			return 0;
+		return err_sys(e, ERR_OPEN, errno, "%s %s", k->what, path);
+	}
+	if (S_ISDIR(st.st_mode))
+		return err_set(e, ERR_OPEN, "%s %s: is a directory; name a file", k->what, path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_OPEN, "%s %s: is a pipe or a device; name a file on disk", k->what, path);
+	if (access(path, R_OK))
+		return err_sys(e, ERR_OPEN, errno, "%s %s", k->what, path);
+	return 0;
+}
+
 int store_db_open(sqlite3 **out, const struct store_kind *k, const char *path, enum store_mode mode, struct err *e)
 {
 	*out = NULL;
-	if (mode != STORE_CREATE && access(path, F_OK) != 0)
-		return err_sys(e, ERR_OPEN, errno, "%s %s", k->what, path);
+	if (check_path(k, path, mode, e))
+		return -1;
 	if (open_file(out, path, mode))
 		return store_db_fail(*out, k, path, "opening", e);
 	sqlite3_extended_result_codes(*out, 1);

@@ -87,6 +87,26 @@ status 2 'no verb' llm-index
 llm-index search kb.db </dev/null >empty
 is "$?$(cat empty)" 0 'empty input'
 
+mkdir folder && mkfifo pipe && : >none.bytes
+cp kb.db newer.db && printf '\000\000\000\011' | dd of=newer.db bs=1 seek=60 conv=notrunc 2>/dev/null # user_version
+for f in folder:'is a directory' pipe:'is a pipe or a device' none.bytes:'is empty' newer.db:'schema 9, this program knows 1' \
+	junk.db:'no index' not/there.db:'No such file' junk.db/x:'Not a directory'; do
+	for verb in stats search; do
+		status 5 "$verb: ${f%%:*}" llm-index $verb "${f%%:*}"
+		has err "${f%%:*}: .*${f#*:}" 'says why'
+	done
+done
+status 5 'add to a folder' llm-index add folder a.ndjson
+status 5 'add to a pipe' llm-index add pipe a.ndjson
+status 5 'add in a folder that is not there' llm-index add not/there.db a.ndjson
+has err 'not/there.db: No such file' 'says why'
+status 0 'add to a file of no bytes' llm-index add none.bytes a.ndjson --summary s
+is "$(sed 's/.*"errors"/"errors"/' s)" '"errors":{},"added":500,"updated":0,"unchanged":0}' 'the summary counts changes'
+sed 's/"text 7"/"another"/' a.ndjson | llm-index add none.bytes --summary s
+is "$(sed 's/.*"errors"/"errors"/' s)" '"errors":{},"added":0,"updated":1,"unchanged":499}' 'each kind'
+echo '{"id":"v7"}' | llm-index delete none.bytes --summary s
+has s '"deleted":1}' 'and what was deleted'
+
 # a killed writer loses at most what was not committed; a second run completes
 vectors 5000 2 >b.ndjson
 for delay in 0.02 0.05 0.1; do
@@ -110,6 +130,21 @@ llm-index add two.db b.ndjson & first=$!
 llm-index add two.db c.ndjson
 wait $first
 is "$?$(items two.db)" 08000 'two writers at once lose nothing'
+
+# a full disk: what was committed stays, the rest can be added where there is room
+if unshare -m true 2>/dev/null && mkdir full && unshare -m sh -c 'mount -t tmpfs -o size=1m none full' 2>/dev/null; then
+	unshare -m sh -c 'mount -t tmpfs -o size=1m none full
+		head -500 b.ndjson | llm-index add full/kb.db || exit 99
+		llm-index add full/kb.db b.ndjson 2>err
+		echo $? >rc
+		llm-index check full/kb.db && cp full/kb.db rest.db
+		! [ -e full/kb.db-wal ] || cp full/kb.db-wal rest.db-wal'
+	is "$(cat rc)" 4 'a full disk: exit 4'
+	has err 'full/kb.db: .*the disk is full' 'says so'
+	ok "$([ "$(items rest.db)" -ge 500 ]; echo $?)" 'what was committed is there'
+	llm-index add rest.db b.ndjson
+	is "$(items rest.db)" 5000 'the rest is added elsewhere'
+fi
 
 # a reader in the same pipeline as the maker
 for i in 1 2 3 4 5; do
