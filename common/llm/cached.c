@@ -296,13 +296,13 @@ static int step(struct llm_ask **done, struct llm_backend *b, bool more, struct 
 	} else if (!c->done && c->taken.n) {
 		nanosleep(&(struct timespec){ .tv_nsec = POLL_NS / 2 }, NULL);
 	}
-	if ((*done = c->done)) {
-		c->done = c->done->next;
-		if (!c->done)
-			c->done_last = &c->done;
-		c->n--;
-	}
-	return 0;
+	if (!(*done = c->done))
+		return 0;
+	c->done = c->done->next;
+	if (!c->done)
+		c->done_last = &c->done;
+	/* who waits for input next keeps nothing to itself */
+	return --c->n ? 0 : store_cache_flush(c->store, e);
 }
 
 static bool busy(const struct llm_backend *b)
