@@ -110,10 +110,8 @@ static int read_question(struct embed_batch *x, struct llm_ask *q, struct wish *
 {
 	if (w->ep == LLM_BATCH_CHAT || w->ep == LLM_BATCH_COMPLETION)
 		return err_set(e, ERR_UNSUPPORTED, "%.*s: llm-generate answers that", STR_ARG(q->url));
-	if (!x->b.l) { /* the service gets it as it is */
-		q->kind = LLM_ASK_CHAT;
+	if (!x->b.l) /* the service gets it as it is */
 		return 0;
-	}
 	if (w->ep == LLM_BATCH_OTHER)
 		return err_set(e, ERR_UNSUPPORTED, "%.*s: only /v1/embeddings, /v1/score and /v1/rerank can be done here",
 			       STR_ARG(q->url));

@@ -61,6 +61,12 @@ static void call_free(struct call *c)
 	free(c);
 }
 
+/* A text to embed, which shares a request with others; a Batch line goes as it is. */
+static bool is_text(const struct llm_ask *q)
+{
+	return q->kind == LLM_ASK_VECTOR && q->body.type != JSON_OBJECT;
+}
+
 static int on_event(void *arg, struct str event, struct str data, struct err *e)
 {
 	struct net_call *net = arg;
@@ -96,7 +102,7 @@ static int keep_params(struct call *c, const struct buf *head, struct err *e)
 
 	buf_init(&b, 4 * BUF_MAX_LINE);
 	buf_adds(&b, buf_str(head));
-	if (c->asks[0]->kind == LLM_ASK_VECTOR) {
+	if (is_text(c->asks[0])) {
 		json_w_key(&w, "prefix");
 		json_w_str(&w, s->prefix);
 		json_w_key(&w, "normalize");
@@ -123,7 +129,7 @@ static int put_body(struct call *c, unsigned hop, struct err *e)
 
 	buf_init(&params, 2 * BUF_MAX_LINE);
 	buf_init(&question, 4 * BUF_MAX_LINE);
-	rc = q->kind == LLM_ASK_VECTOR
+	rc = is_text(q)
 		     ? llm_request_texts(&params, &question, x->setup, c->asks, c->n, e)
 		     : llm_request_put(&params, &question, &c->prompt, x->setup, &x->s->hops[hop],
 				       q, q->on_text != NULL, e);
@@ -266,7 +272,7 @@ static int set_call(struct call *c, struct llm_ask *q, struct err *e)
 		.model = h->model ? h->model : "",
 		.has_completion = q->kind <= LLM_ASK_COMPLETION,
 		.params = params,
-		.prompt = q->kind == LLM_ASK_VECTOR ? q->text : c->prompt,
+		.prompt = is_text(q) ? q->text : c->prompt,
 		.provider = str_of(h->provider),
 		.request_id = id,
 		.attempts = n->attempts,
@@ -422,7 +428,7 @@ static int settle(struct call *c, struct err *e)
 		x->any_good = true;
 		if (c->stream && c->net.json.type == JSON_NONE)
 			read_stream(c, c->asks[0]);
-		else if (c->asks[0]->kind == LLM_ASK_VECTOR)
+		else if (is_text(c->asks[0]))
 			read_vectors(c, c->net.json);
 		else
 			read_one(c, c->asks[0], c->net.json, &c->asks[0]->err);
@@ -472,7 +478,7 @@ static int submit(struct llm_backend *b, struct llm_ask *q, struct err *e)
 	struct remote *x = (struct remote *)b;
 
 	x->n++;
-	if (q->kind != LLM_ASK_VECTOR)
+	if (!is_text(q))
 		return send(x, &q, 1, e);
 	if (!q->text.n) { /* services refuse it, each in its own way */
 		err_set(&q->err, ERR_INVALID_FIELD, "the text is empty: there is nothing to embed");
@@ -530,7 +536,7 @@ static int key(struct buf *out, struct llm_backend *b, struct llm_ask *q, struct
 	json_w_key(&w, "path");
 	json_w_strz(&w, c->net.path);
 	json_w_key(&w, "normalize");
-	json_w_bool(&w, q->kind == LLM_ASK_VECTOR && x->setup->normalize);
+	json_w_bool(&w, is_text(q) && x->setup->normalize);
 	json_w_key(&w, "body");
 	json_w_raw(&w, buf_str(&c->bodies[0]));
 	json_w_end(&w, '}');

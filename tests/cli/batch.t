@@ -129,6 +129,19 @@ is "$(grep -c '"model":"tiny-rerank"' out) $(grep -o '"relevance_score":-*[0-9.]
 	"2 $(echo '{"id":1,"query":"a","documents":["b","a","c"]}' | llm-embed --rerank -m "$fixtures/tiny-rerank.gguf" | grep -o '"relevance_score":-*[0-9.]*' | head -n 1)" \
 	"a reranker scores pairs itself"
 
+# -- a service gets the lines as they are
+serve api
+url="http://127.0.0.1:$port/v1"
+head -n 2 emb | sed 's/"custom_id":"b"/"custom_id":"z"/; s/"model":"tiny-bert",/"model":"own","user":1.0,/; s/"input":\[/"model":"other",&/' >lines
+llm-embed --base-url "$url" --cache s.db lines >out
+line z out
+has line '^\{"id":"batch_req_[0-9a-f]{16}","custom_id":"z","response":\{"status_code":200,"request_id":".*","body":\{"object":"list","model":"other","data":\[\{.*"index":0.*\},\{.*"index":1,.*\}\],"usage":\{.*\}\}\},"error":null,"calls":\[\{"stage":"embed","model":"other",' "its answer as it is"
+has api.log '"user.":1.0' "what it was asked"
+llm-embed --base-url "$url" --cache s.db lines >two
+is "$(wc -l <api.log | tr -d ' ') $(sed 's/,"calls".*//' two | cksum)" "2 $(sed 's/,"calls".*//' out | cksum)" "from the cache, too"
+sed 's/embeddings/nothing/' lines | llm-embed --base-url "$url" --errors failed >out 2>/dev/null
+is "$? $(wc -c <out | tr -d ' ') $(grep -c '"status_code":404' failed)" "1 0 2" "what the service refuses goes to the error file"
+
 # -- what others make of it
 llm-generate -m "$LLMU_MODEL_GENERATE" chat 2>/dev/null | llm-cost price >priced 2>/dev/null
 is "$(grep -c '"cost":{"input":0,' priced)" 4 "llm-cost prices the lines"

@@ -90,6 +90,34 @@ steady part | cmp -s - whole
 ok $? "as if nothing had happened"
 status 0 "the cache is sound" llm-cache check c.db
 
+# -- services
+serve one
+url="http://127.0.0.1:$port/v1"
+asked() {
+	wc -l <one.log | tr -d ' '
+}
+{
+	echo '{"id":1,"text":"Hi"}'
+	echo '{"id":2,"text":"Ho","params":{"seed":5}}'
+	echo '{"id":3,"text":"Ho","params":{"seed":5}}'
+	echo '{"id":4,"text":"Hu","params":{"temperature":0}}'
+} >hosted
+llm-generate -m m --base-url "$url" --cache h.db hosted >first
+is "$(asked) $(grep -c '"status":"bypass"' first) $(hits first)" "3 1 1" "equal questions go out once, what is drawn is not kept"
+llm-generate -m m --base-url "$url" --cache h.db hosted >second
+is "$(asked) $(hits second)" "4 3" "then only what is drawn goes out"
+# attempts and request_id are of requests: a hit made none
+is "$(steady second | sed 's/,"request_id":"[^"]*","attempts":1//' | cksum)" \
+	"$(steady first | sed 's/,"request_id":"[^"]*","attempts":1//' | cksum)" "the same bytes and usage"
+llm-generate -m m --base-url "$url" --cache h.db --cache-sampled hosted >/dev/null
+llm-generate -m m --base-url "$url" --cache h.db --cache-sampled hosted >second
+is "$(asked) $(hits second)" "5 4" "--cache-sampled"
+llm-embed -m m --base-url "$url" --cache h.db hosted >first
+llm-embed -m m --base-url "$url" --cache h.db hosted >second
+is "$(asked) $(hits first) $(hits second) $(steady second | sed 's/,"attempts":1//' | cksum)" \
+	"6 1 4 $(steady first | sed 's/,"attempts":1//' | cksum)" "vectors"
+is "$(LLMU_DATADIR="$top_srcdir/data" llm-cost price second 2>/dev/null | grep -c '"cost":{"input":0,"output":0,"cached":0,"total":0')" 4 "hits cost nothing"
+
 # -- usage, bad files
 status 2 "--cache-ttl alone" llm-embed --cache-ttl 3d in
 status 2 "a bad time" llm-embed --cache c.db --cache-ttl 3x in
