@@ -88,20 +88,34 @@ static void put_u32(struct import *im, const char *key, uint32_t v)
 		im->failed = gguf_put_u32(im->w, key, v, im->e) != 0;
 }
 
+/* The folder's own name; in Hugging Face's cache (models--ORG--NAME/snapshots/HASH) the model's. */
+static struct str folder_name(struct import *im)
+{
+	char *real = realpath(im->dir, NULL);
+	struct str s = str_of(real ? real : im->dir), kept;
+	size_t at = str_find(s, STR("/models--"), 0), next, end;
+
+	if (at < s.n) {
+		end = str_find(s, STR("/"), at + 1);
+		while ((next = str_find(s, STR("--"), at)) < end)
+			at = next + 2;
+		s = str_sub(s, at, end);
+	}
+	for (size_t i = s.n; i > 0; i--)
+		if (s.p[i - 1] == '/') {
+			s = str_sub(s, i, s.n);
+			break;
+		}
+	kept = arena_str(&im->a, s);
+	free(real);
+	return kept.p ? kept : STR("model");
+}
+
 static void put_general(struct import *im, const struct llm_import_opts *o)
 {
-	struct str name = str_of(o->name ? o->name : im->dir);
+	struct str name = o->name ? str_of(o->name) : folder_name(im);
 	char label[32];
 
-	if (!o->name) { /* the folder's own name */
-		while (name.n > 1 && name.p[name.n - 1] == '/')
-			name.n--;
-		for (size_t i = name.n; i > 0; i--)
-			if (name.p[i - 1] == '/') {
-				name = str_sub(name, i, name.n);
-				break;
-			}
-	}
 	size_label(label, im->n_params);
 	put_str(im, "general.architecture", str_of(im->arch->name));
 	put_str(im, "general.type", STR("model"));

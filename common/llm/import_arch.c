@@ -72,6 +72,7 @@ void import_arch_find(struct import *im)
 		if (!find_class(im, name))
 			continue;
 		im->classifier = str_ends(name, STR("ForSequenceClassification"));
+		im->has_head = str_ends(name, STR("ForCausalLM")) || str_ends(name, STR("LMHeadModel"));
 		if (im->arch->defaults && json_parse(&im->defaults, str_of(im->arch->defaults), im->e))
 			im->failed = true;
 		return;
@@ -375,6 +376,8 @@ static void add_row(struct import *im, const struct import_row *r, uint32_t laye
 		find(im, r->hf, layer, 0, ".weight"); /* a copy of token_embd */
 		return;
 	}
+	if (!strcmp(r->gguf, "output") && json_get(im->cfg, "tie_word_embeddings").type == JSON_FALSE && im->has_head)
+		flags |= ROW_NEED; /* said to have one of its own */
 	if (flags & ROW_BARE) {
 		add_tensor(im, r, layer, "", flags & ROW_NEED);
 		return;
@@ -420,6 +423,25 @@ static void check_unused(struct import *im)
 
 /* ---- all ----------------------------------------------------------------------------------- */
 
+/* Of a reranker that answers yes or no: those two rows of the output, yes first. */
+static void add_answers(struct import *im)
+{
+	const char *const names[] = { "output.weight", "token_embd.weight" };
+
+	for (size_t k = 0; k < 2 && im->yes >= 0; k++)
+		for (size_t i = 0; i < im->n; i++)
+			if (!strcmp(im->items[i].name, names[k])) {
+				struct pack_item it = im->items[i];
+
+				it.name = "cls.output.weight";
+				it.at = im->yes * it.step[1];
+				it.step[1] *= im->no - im->yes;
+				it.ne[1] = 2;
+				add_item(im, &it);
+				return;
+			}
+}
+
 static void choose_types(struct import *im, uint32_t n_layer)
 {
 	struct pack_model m = { .tied = true, .n_layer = n_layer, .encoder = im->arch->encoder,
@@ -449,6 +471,7 @@ void import_arch_tensors(struct import *im)
 				add_row(im, r, layer ? layer - 1 : 0);
 	if (im->failed)
 		return;
+	add_answers(im);
 	choose_types(im, n_layer);
 	check_unused(im);
 }

@@ -23,6 +23,8 @@ struct import {
 	struct json_val modules; /* modules.json of sentence-transformers, or JSON_NONE */
 	const struct import_arch *arch;
 	bool classifier;     /* …ForSequenceClassification */
+	bool has_head;       /* …ForCausalLM */
+	int32_t yes, no;     /* tokens whose logits a reranker compares (Qwen3-Reranker), or -1 */
 	struct safet *st;
 	bool *used;          /* [safet_n_tensors] */
 	struct safet *dense[2]; /* of their own folders, behind the pooling */
@@ -152,7 +154,7 @@ void import_rope_tensors(struct import *im);
 struct str import_text(struct import *im, const char *name, bool need);
 /* The same as JSON; JSON_NONE where it is not there. */
 struct json_val import_json(struct import *im, const char *name, bool need);
-/* modules.json, and the tensors of Dense layers. */
+/* modules.json, the tensors of Dense layers, the tokens of a reranker. */
 void import_modules(struct import *im);
 /* Pooling, prompts, length limit, normalisation, labels. */
 void import_put_modules(struct import *im);

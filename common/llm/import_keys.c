@@ -287,6 +287,8 @@ static void put_yarn(struct import *im, double factor)
 	attn = import_rope_f64(im, "attention_factor", false, attn);
 	if (fabs(attn / own - 1) > 1e-6)
 		import_put_f32(im, "rope.scaling.attn_factor", attn / own);
+	if (rope_member(im, "truncate", false).type == JSON_FALSE)
+		import_put_bool(im, "rope.scaling.yarn_truncate", false);
 	if (rope_member(im, "beta_fast", false).type != JSON_NONE)
 		import_put_f32(im, "rope.scaling.yarn_beta_fast", import_rope_f64(im, "beta_fast", false, 32));
 	if (rope_member(im, "beta_slow", false).type != JSON_NONE)

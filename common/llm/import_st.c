@@ -75,11 +75,65 @@ static void add_dense(struct import *im, struct json_val m)
 		import_add_tensor(im, k ? "dense_3.weight" : "dense_2.weight", t);
 }
 
+/* ---- rerankers that answer yes or no ------------------------------------------------------- */
+
+/* Qwen3-Reranker: LogitScore of sentence-transformers names the two tokens. */
+static void read_logit_score(struct import *im, struct json_val m)
+{
+	struct json_val cfg = module_config(im, m), yes = json_get(cfg, "true_token_id"), no = json_get(cfg, "false_token_id");
+	uint64_t a, b, n = tok_n_vocab(im->tok);
+
+	if (im->failed)
+		return;
+	if (strcmp(im->arch->name, "qwen3"))
+		import_fail(im, ERR_UNSUPPORTED, "modules.json: a LogitScore layer is not supported in a %s model",
+			    im->arch->name);
+	else if (json_u64(&a, yes, NULL) || json_u64(&b, no, NULL) || a >= n || b >= n || a == b)
+		import_fail(im, ERR_UNSUPPORTED, "modules.json: LogitScore must name two tokens of the vocabulary");
+	if (im->failed)
+		return;
+	im->yes = (int32_t)a;
+	im->no = (int32_t)b;
+}
+
+/* The same model from before that: its page says what it is (ggml-org/llama.cpp conversion/qwen.py looks there too). */
+static void look_for_reranker(struct import *im)
+{
+	struct str page = strcmp(im->arch->name, "qwen3") ? STR("") : import_text(im, "README.md", false);
+
+	if (str_find(page, STR("# Qwen3-Reranker"), 0) >= page.n)
+		return;
+	im->yes = tok_find(im->tok, STR("yes"));
+	im->no = tok_find(im->tok, STR("no"));
+	if (im->yes < 0 || im->no < 0)
+		import_fail(im, ERR_UNSUPPORTED, "README.md: Qwen3-Reranker, but the tokenizer has no \"yes\" and \"no\"");
+}
+
+/*
+ * The prompt of Qwen3-Reranker's page, {query} and {document} being what llama.cpp's server and llm-embed fill; under the
+ * key that llama.cpp has for it.
+ */
+static void put_rerank_prompt(struct import *im)
+{
+	static const char prompt[] =
+		"<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+		"provided. Note that the answer can only be \"yes\" or \"no\".<|im_end|>\n<|im_start|>user\n<Instruct>: Given a "
+		"web search query, retrieve relevant passages that answer the query\n<Query>: {query}\n<Document>: "
+		"{document}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n";
+	struct str names[1] = { STR("rerank") };
+
+	if (!im->failed)
+		im->failed = gguf_put_strs(im->w, "tokenizer.chat_templates", names, 1, im->e) ||
+			     gguf_put_str(im->w, "tokenizer.chat_template.rerank", str_of(prompt), im->e);
+}
+
 void import_modules(struct import *im)
 {
 	struct json_iter it;
 	struct json_val m;
 
+	im->yes = im->no = -1;
+	look_for_reranker(im);
 	im->modules = import_json(im, "modules.json", false);
 	it = json_iter(im->modules);
 	while (!im->failed && json_next(&m, &it)) {
@@ -87,6 +141,8 @@ void import_modules(struct import *im)
 
 		if (str_ends(type, STR("Dense")))
 			add_dense(im, m);
+		else if (str_ends(type, STR("LogitScore")))
+			read_logit_score(im, m);
 		else if (!str_ends(type, STR("Transformer")) && !str_ends(type, STR("Pooling")) &&
 			 !str_ends(type, STR("Normalize")))
 			import_fail(im, ERR_UNSUPPORTED, "modules.json: a %.*s layer is not supported",
@@ -172,11 +228,10 @@ static void put_prompts(struct import *im)
 		im->failed = gguf_put_u32(im->w, "llmu.max_length", (uint32_t)n, im->e) != 0;
 }
 
-/* ---- rerankers --------------------------------------------------------------------------- */
-
 /* One name a row of the head: id2label, {"0": "LABEL_0", …}. */
 static void put_labels(struct import *im)
 {
+	static const char *const answers[] = { "yes", "no" };
 	struct json_val names = json_get(im->cfg, "id2label"), v;
 	struct str *labels;
 	int64_t n = 0;
@@ -194,8 +249,8 @@ static void put_labels(struct import *im)
 		snprintf(key, sizeof key, "%lld", (long long)i);
 		v = json_get(names, key);
 		snprintf(key, sizeof key, "LABEL_%lld", (long long)i);
-		labels[i] = arena_str(&im->a, str_of(key));
-		if (v.type == JSON_STRING && json_str(&labels[i], v, &im->a, im->e))
+		labels[i] = arena_str(&im->a, str_of(im->yes >= 0 ? answers[i & 1] : key));
+		if (im->yes < 0 && v.type == JSON_STRING && json_str(&labels[i], v, &im->a, im->e))
 			labels = NULL;
 	}
 	if (!labels || im->failed) {
@@ -214,12 +269,14 @@ void import_put_modules(struct import *im)
 	struct json_val m;
 	bool normalize = false;
 
-	if (im->classifier)
+	if (im->classifier || im->yes >= 0)
 		put_labels(im);
+	if (im->yes >= 0)
+		put_rerank_prompt(im);
 	while (!im->failed && json_next(&m, &it)) {
 		struct str type = module_type(im, m);
 
-		if (str_ends(type, STR("Pooling")) && !im->classifier)
+		if (str_ends(type, STR("Pooling")) && !im->classifier && im->yes < 0)
 			put_pooling(im, m);
 		normalize |= str_ends(type, STR("Normalize"));
 	}

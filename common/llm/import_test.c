@@ -4,6 +4,7 @@
 #include "llm/pack_impl.h"
 #include "tap.h"
 #include "base/banned.h"
+#include <dirent.h>
 #include <ftw.h>
 #include <math.h>
 #include <unistd.h>
@@ -385,6 +386,23 @@ static void test_llama_refused(void)
 
 /* ---- qwen, gemma ------------------------------------------------------------------------- */
 
+static void gemma3_tensors(const char *prefix)
+{
+	static const struct {
+		const char *name;
+		int64_t cols;
+	} more[] = { { "self_attn.q_norm", 8 }, { "self_attn.k_norm", 8 }, { "pre_feedforward_layernorm", 32 },
+		     { "post_feedforward_layernorm", 32 } };
+	char name[128];
+
+	decoder_tensors(prefix);
+	for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+		snprintf(name, sizeof name, "%slayers.0.%s.weight", prefix, more[i].name);
+		st_add(name, 0, more[i].cols);
+	}
+	st_end();
+}
+
 static void test_qwen_gemma(void)
 {
 	struct gguf *g;
@@ -405,12 +423,7 @@ static void test_qwen_gemma(void)
 		       "\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\",\"rope_"
 		       "theta\":1e6},"
 		       "\"sliding_attention\":{\"rope_type\":\"default\",\"rope_theta\":1e4}}");
-	decoder_tensors("model.");
-	st_add("model.layers.0.self_attn.q_norm.weight", 0, 8);
-	st_add("model.layers.0.self_attn.k_norm.weight", 0, 8);
-	st_add("model.layers.0.pre_feedforward_layernorm.weight", 0, 32);
-	st_add("model.layers.0.post_feedforward_layernorm.weight", 0, 32);
-	st_end();
+	gemma3_tensors("model.");
 	g = imported("f16");
 	OK(g && is_f32(g, "gemma3.rope.freq_base", 1e6f) &&
 		   is_f32(g, "gemma3.rope.freq_base_swa", 1e4f) &&
@@ -555,7 +568,9 @@ static void gpt_oss_tensors(bool blocks)
 	char name[128];
 
 	decoder_config("GptOssForCausalLM", ",\"num_local_experts\":3,\"num_experts_per_tok\":2,\"sliding_window\":16,"
-					    "\"intermediate_size\":32,\"quantization_config\":{\"quant_method\":\"mxfp4\"}");
+					    "\"intermediate_size\":32,\"quantization_config\":{\"quant_method\":\"mxfp4\"},"
+					    "\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":32,\"truncate\":false,"
+					    "\"original_max_position_embeddings\":64}");
 	st_begin();
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
 		snprintf(name, sizeof name, "model.%s", t[i].name);
@@ -595,6 +610,7 @@ static void test_gpt_oss(void)
 	gpt_oss_tensors(false);
 	g = imported("f32");
 	OK(g && is_u32(g, "gpt-oss.expert_feed_forward_length", 32) &&
+		   !gguf_bool_or(g, "gpt-oss.rope.scaling.yarn_truncate", true) &&
 		   at3(g, "blk.0.ffn_gate_exps.weight", 2, 5, 7) == 17 + (float)((2 * 32 + 7) * 64 + 10) / 1024 &&
 		   at3(g, "blk.0.ffn_up_exps.weight", 1, 5, 7) == 17 + (float)((32 + 7) * 64 + 11) / 1024 &&
 		   at3(g, "blk.0.ffn_down_exps.weight", 0, 30, 2) == 18 + (float)(2 * 32 + 30) / 1024,
@@ -834,6 +850,116 @@ static void test_bert(void)
 	refused("f16", "model.safetensors", "no weights");
 }
 
+/* ---- rerankers, dense layers ----------------------------------------------------------------- */
+
+static bool is_strs(const struct gguf *g, const char *key, const char *first, const char *second)
+{
+	const struct gguf_key *k = g ? gguf_find(g, key) : NULL;
+	struct str a, b;
+	size_t at = 0;
+
+	return k && gguf_next_str(&a, k, &at) && str_is(a, first) &&
+	       (second ? gguf_next_str(&b, k, &at) && str_is(b, second) : k->n == 1);
+}
+
+static void test_rerankers(void)
+{
+	struct gguf *g;
+
+	put_text("hf/tokenizer.json", tokenizer);
+	put_text("hf/config.json",
+		 "{\"architectures\":[\"BertForSequenceClassification\"],\"hidden_size\":32,\"intermediate_size\":64,"
+		 "\"num_attention_heads\":4,\"num_hidden_layers\":1,\"max_position_embeddings\":16,\"layer_norm_eps\":1e-12,"
+		 "\"hidden_act\":\"gelu\",\"type_vocab_size\":2,\"id2label\":{\"0\":\"bad\",\"1\":\"good\"}}");
+	bert_tensors("bert.", "weight", "bias");
+	head.n--; /* open again */
+	st_add("bert.pooler.dense.bias", 0, 32);
+	st_add("classifier.weight", 2, 32);
+	st_add("classifier.bias", 0, 2);
+	st_end();
+	g = imported("q8_0");
+	OK(g && is_u32(g, "bert.pooling_type", 4) && is_strs(g, "bert.classifier.output_labels", "bad", "good") &&
+		   at(g, "cls.output.weight", 1, 5) == value(23, 1, 5) && at(g, "cls.bias", 0, 3) == value(22, 0, 3) &&
+		   at(g, "cls.output.bias", 0, 1) == value(24, 0, 1),
+	   "a reranker keeps its head, its pooler and the names of its labels");
+	gguf_close(g);
+	decoder_config("Qwen3ForCausalLM", ",\"tie_word_embeddings\":true");
+	decoder_tensors("model.");
+	st_add("model.layers.0.self_attn.q_norm.weight", 0, 8);
+	st_add("model.layers.0.self_attn.k_norm.weight", 0, 8);
+	st_end();
+	put_text("hf/modules.json", "[{\"path\":\"\",\"type\":\"x.Transformer\"},{\"path\":\"1_Pooling\",\"type\":\"x.LogitScore\"}]");
+	put_text("hf/1_Pooling/config.json", "{\"true_token_id\":6,\"false_token_id\":4}");
+	g = imported("f32");
+	OK(g && is_u32(g, "qwen3.pooling_type", 4) && is_strs(g, "qwen3.classifier.output_labels", "yes", "no") &&
+		   at(g, "cls.output.weight", 0, 5) == value(0, 6, 5) && at(g, "cls.output.weight", 1, 5) == value(0, 4, 5) &&
+		   gguf_find(g, "tokenizer.chat_template.rerank"),
+	   "a decoder that answers yes or no: those two rows of its output, and its prompt");
+	gguf_close(g);
+	put_text("hf/1_Pooling/config.json", "{\"true_token_id\":6,\"false_token_id\":6}");
+	refused("f16", "two tokens", "one token for both answers");
+	put_text("hf/1_Pooling/config.json", "{\"true_token_id\":6,\"false_token_id\":800}");
+	refused("f16", "two tokens", "a token that is not there");
+	unlink(in("hf/modules.json"));
+	decoder_config("Qwen3ForCausalLM", ",\"tie_word_embeddings\":false");
+	refused("f16", "lm_head.weight is missing", "an output that is lost");
+}
+
+static void dense(const char *to, int64_t rows, int64_t cols)
+{
+	st_begin();
+	st_add("linear.weight", rows, cols);
+	st_end();
+	shard(to);
+}
+
+static void test_dense(void)
+{
+	struct gguf *g;
+	struct err e = { 0 };
+
+	decoder_config("Gemma3TextModel", ",\"head_dim\":8,\"sliding_window\":16,\"use_bidirectional_attention\":true");
+	put_text("hf/modules.json", "[{\"path\":\"\",\"type\":\"x.Transformer\"},{\"path\":\"1_Pooling\",\"type\":\"x.Pooling\"},"
+				    "{\"path\":\"2_Dense\",\"type\":\"x.Dense\"},{\"path\":\"3_Dense\",\"type\":\"x.Dense\"}]");
+	put_text("hf/1_Pooling/config.json", "{\"pooling_mode\":\"mean\"}");
+	os_mkdirs(in("hf/2_Dense"), 0777, &e);
+	os_mkdirs(in("hf/3_Dense"), 0777, &e);
+	put_text("hf/2_Dense/config.json", "{\"activation_function\":\"torch.nn.modules.linear.Identity\"}");
+	put_text("hf/3_Dense/config.json", "{}");
+	dense("hf/2_Dense/model.safetensors", 48, 32);
+	dense("hf/3_Dense/model.safetensors", 32, 48);
+	gemma3_tensors("");
+	g = imported("f32");
+	OK(g && is_str(g, "general.architecture", "gemma-embedding") && !gguf_bool_or(g, "gemma-embedding.attention.causal", true) &&
+		   is_u32(g, "gemma-embedding.pooling_type", 1) && is_u32(g, "gemma-embedding.dense_2_feat_out", 48) &&
+		   is_u32(g, "gemma-embedding.dense_3_feat_in", 48) && at(g, "dense_2.weight", 47, 31) == value(0, 47, 31) &&
+		   at(g, "dense_3.weight", 31, 47) == value(0, 31, 47),
+	   "EmbeddingGemma: an encoder, with the dense layers behind its pooling");
+	gguf_close(g);
+	put_text("hf/3_Dense/config.json", "{\"activation_function\":\"torch.nn.modules.activation.Tanh\"}");
+	refused("f16", "Tanh does not run here", "a dense layer with an activation");
+	put_text("hf/3_Dense/config.json", "{}");
+	dense("hf/3_Dense/model.safetensors", 32, 32);
+	gemma3_tensors("");
+	refused("f16", "do not agree", "dense layers that do not fit");
+	unlink(in("hf/modules.json"));
+}
+
+/* After all those failures: the folder of the output holds nothing else. */
+static void test_nothing_left(void)
+{
+	DIR *d = opendir(root);
+	struct dirent *x;
+	size_t n = 0;
+
+	unlink(in("out.gguf"));
+	while (d && (x = readdir(d)))
+		n += x->d_name[0] != '.';
+	OK(d && n == 1, "no temporary file is left (%zu)", n);
+	if (d)
+		closedir(d);
+}
+
 /* ---- types ------------------------------------------------------------------------------- */
 
 static void test_types(void)
@@ -914,7 +1040,10 @@ int main(void)
 	test_phi3();
 	test_absurd();
 	test_shards();
+	test_rerankers();
+	test_dense();
 	test_bert();
+	test_nothing_left();
 	nftw(root, drop, 8, FTW_DEPTH | FTW_PHYS);
 	buf_release(&head);
 	buf_release(&data);

@@ -369,7 +369,7 @@ void load_windows(struct loader *l, uint32_t window, uint32_t period, bool dense
 
 struct scaling {
 	float factor;               /* angles are divided by it; 1: none */
-	bool yarn;
+	bool yarn, whole;           /* whole: the ramp begins and ends at a pair */
 	float beta_fast, beta_slow;
 	float log_mul;              /* takes back of the growth of cos and sin: DeepSeek's mscale_all_dim */
 	uint32_t n_orig;
@@ -393,8 +393,10 @@ static void fill_rope(struct loader *l, struct rope *r, double base, const struc
 	if (s->yarn) {
 		double c = n / (2 * log(base));
 
-		lo = fmax(0, floor(c * log(s->n_orig / (2 * M_PI * (double)s->beta_fast))));
-		hi = fmin(n - 1, ceil(c * log(s->n_orig / (2 * M_PI * (double)s->beta_slow))));
+		lo = c * log(s->n_orig / (2 * M_PI * (double)s->beta_fast));
+		hi = c * log(s->n_orig / (2 * M_PI * (double)s->beta_slow));
+		lo = fmax(0, s->whole ? floor(lo) : lo);
+		hi = fmin(n - 1, s->whole ? ceil(hi) : hi);
 		r->scale *= (1 + 0.1f * logf(s->factor)) / (1 + 0.1f * s->log_mul * logf(s->factor));
 	}
 	for (int32_t i = 0; i < pairs; i++) {
@@ -417,6 +419,7 @@ static struct scaling read_scaling(struct loader *l)
 	s.beta_fast = load_f32_or(l, "rope.scaling.yarn_beta_fast", 32);
 	s.beta_slow = load_f32_or(l, "rope.scaling.yarn_beta_slow", 1);
 	s.log_mul = load_f32_or(l, "rope.scaling.yarn_log_multiplier", 0);
+	s.whole = load_flag_or(l, "rope.scaling.yarn_truncate", true); /* ours: of gpt-oss, which llama.cpp rounds */
 	l->layer = -1;
 	if (str_is(type, "longrope")) {
 		/* which factors: by the context that the model is made for, so that no number depends on a run's length */

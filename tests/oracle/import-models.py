@@ -70,7 +70,7 @@ MODELS = {
     "gpt2": ("GPT2LMHeadModel", dict(n_embd=D, n_head=HEADS, n_layer=2, n_positions=256, bos_token_id=0, eos_token_id=1), "bpe"),
     "gpt-oss": ("GptOssForCausalLM", SIZE | dict(
         head_dim=16, num_local_experts=5, num_experts_per_tok=2, sliding_window=8, intermediate_size=32) | rope(
-            rope_type="yarn", factor=32.0, beta_fast=32.0, beta_slow=1.0, truncate=True,
+            rope_type="yarn", factor=32.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
             original_max_position_embeddings=64), "bpe"),
     "starcoder2": ("Starcoder2ForCausalLM", SIZE | dict(sliding_window=None), "bpe"),
     "phi2": ("PhiForCausalLM", SIZE | dict(num_key_value_heads=HEADS, **rope(partial_rotary_factor=0.5)), "bpe"),
@@ -94,8 +94,12 @@ MODELS = {
     "eurobert": ("EuroBertModel", SIZE, "bpe-ends"),
     "gemma-embedding": ("Gemma3TextModel", GEMMA3 | dict(use_bidirectional_attention=True, sliding_window=16), "llama2"),
     "qwen3-embedding": ("Qwen3ForCausalLM", WIDE | dict(tie_word_embeddings=True), "bpe-ends"),
+    "qwen3-rerank": ("Qwen3ForCausalLM", WIDE | dict(tie_word_embeddings=True), "bpe"),
+    "gemma3-vision": ("Gemma3ForConditionalGeneration", dict(text_config=GEMMA3, vision_config=dict(
+        hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14)), "llama2"),
 }  # fmt: skip
 
+YES, NO = 77, 50
 POOLED = {"bert": "mean", "roberta": "cls", "xlmr": "mean", "nomic-bert": "mean", "modern-bert": "cls", "eurobert": "mean",
           "gemma-embedding": "mean", "qwen3-embedding": "lasttoken"}  # fmt: skip
 
@@ -163,6 +167,19 @@ def modules(folder, name, d):
             save_file({"linear.weight": torch.randn(n_out, n_in) * n_in**-0.5}, f"{folder}/{p}/model.safetensors", {"format": "pt"})
 
 
+def nomic(folder):
+    """The names that nomic-embed-text's own config.json has."""
+    names = {"hidden_size": "n_embd", "num_attention_heads": "n_head", "num_hidden_layers": "n_layer", "intermediate_size": "n_inner",
+             "max_position_embeddings": "n_positions", "layer_norm_eps": "layer_norm_epsilon"}  # fmt: skip
+    path = folder + "/config.json"
+    shutil.copy(path, folder + "/transformers.json")
+    c = json.load(open(path))
+    out = {names.get(k, k): v for k, v in c.items() if k not in ("hidden_act", "rope_parameters", "head_dim")}
+    out |= dict(activation_function="swiglu", rotary_emb_base=1000, rotary_emb_fraction=1.0, max_trained_positions=128,
+                prenorm=False, rotary_emb_interleaved=False)  # fmt: skip
+    json.dump(out, open(path, "w"))
+
+
 def make(base, name):
     cls, config, tok = MODELS[name]
     folder = os.path.join(base, name)
@@ -171,7 +188,11 @@ def make(base, name):
     torch.manual_seed(0)
     j = tokenizer(tok)
     kind = getattr(T, cls)
-    model = kind(kind.config_class(vocab_size=n_tokens(j), **config)).float()
+    if "text_config" in config:
+        config = config | dict(text_config=config["text_config"] | dict(vocab_size=n_tokens(j)))
+    else:
+        config = config | dict(vocab_size=n_tokens(j))
+    model = kind(kind.config_class(**config)).float()
     with torch.no_grad():
         for n, p in model.named_parameters():
             flat = p.ndim == 1 or "bias" in n
@@ -184,6 +205,14 @@ def make(base, name):
     json.dump({"chat_template": "{{ messages }}"} if not name in POOLED else {}, open(folder + "/tokenizer_config.json", "w"))
     if name in POOLED:
         modules(folder, name, D)
+    if name == "qwen3-rerank":  # as sentence-transformers keeps one: the scores are the logits of two tokens
+        json.dump([{"idx": 0, "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"},
+                   {"idx": 1, "path": "1_LogitScore", "type": "sentence_transformers.cross_encoder.modules.logit_score.LogitScore"}],
+                  open(folder + "/modules.json", "w"))  # fmt: skip
+        os.makedirs(folder + "/1_LogitScore")
+        json.dump({"true_token_id": YES, "false_token_id": NO}, open(folder + "/1_LogitScore/config.json", "w"))
+    if name == "nomic-bert":
+        nomic(folder)
     if name == "gpt-oss":
         shutil.copytree(folder, folder + "-mxfp4", dirs_exist_ok=True)
         mxfp4(folder + "-mxfp4")

@@ -10,4 +10,4 @@ EXTRA_PROGRAMS += %D%/tok_pieces
 EXTRA_DIST += %D%/tok-oracle.py %D%/pretokenizers.py
 EXTRA_DIST += %D%/prices.py
 EXTRA_DIST += %D%/model-files.py
-EXTRA_DIST += %D%/import-models.py %D%/import-compare.py
+EXTRA_DIST += %D%/import-models.py %D%/import-compare.py %D%/import-tokenizers.py

@@ -145,6 +145,7 @@ def compare_ids(build, path):
     print(f"{path}: {bad} of {n} texts differ ({tokens} tokens)", flush=True)
 
 
-build, *what = sys.argv[1:]
-for x in what:
-    compare_pieces(build) if x == "pieces" else compare_ids(build, x)
+if __name__ == "__main__":
+    build, *what = sys.argv[1:]
+    for x in what:
+        compare_pieces(build) if x == "pieces" else compare_ids(build, x)
