@@ -440,9 +440,9 @@ static int settle(struct call *c, struct err *e)
 		hand_back(x, c->asks[i]);
 	}
 	if (!c->net.err.code && used)
-		net_used(x->net, &c->net, used);
+		rc = net_used(x->net, &c->net, used, e);
 	call_free(c);
-	return 0;
+	return rc;
 }
 
 /* ---- the backend --------------------------------------------------------------------------- */

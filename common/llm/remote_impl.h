@@ -5,6 +5,7 @@
 #include "llm/llm.h"
 #include "net/net.h"
 #include "price/price.h"
+#include "store/store.h"
 
 /* One model of one service: the one asked for, or one that stands in for it. */
 struct llm_hop {
@@ -18,7 +19,7 @@ struct llm_hop {
 struct llm_service {
 	struct arena a;
 	struct net_opts net;
-	const char *state;
+	struct store_share *share;  /* of --state, or NULL */
 	struct llm_hop hops[NET_HOPS_MAX];
 	unsigned n_hops;
 	bool named; /* by -m, not by the configuration: beats the model of a Batch line */

@@ -346,6 +346,28 @@ static uint64_t ms(double seconds)
 	return (uint64_t)(seconds * 1000);
 }
 
+/* Each model of each service has its own limits and breaker. */
+static int share(struct llm_service *s, const char *path, struct err *e)
+{
+	struct buf b;
+	int rc = store_share_open(&s->share, path, e);
+
+	buf_init(&b, 1 << 16);
+	for (unsigned i = 0; !rc && i < s->n_hops; i++) {
+		struct llm_hop *h = &s->hops[i];
+
+		buf_reset(&b);
+		buf_addf(&b, "%s %s", h->target.base_url, h->model ? h->model : "");
+		rc = buf_check(&b, e);
+		h->target.share_as = rc ? NULL : copy(&s->a, b.p, e);
+		rc = rc || !h->target.share_as ? -1 : 0;
+	}
+	buf_release(&b);
+	s->net.share = (struct net_share){ store_share_lock, store_share_get, store_share_put,
+					   store_share_unlock, s->share };
+	return rc;
+}
+
 int llm_service_open(struct llm_service **out, const char *model, enum llm_role role,
 		     const struct llm_service_opts *o, struct err *e)
 {
@@ -368,8 +390,9 @@ int llm_service_open(struct llm_service **out, const char *model, enum llm_role 
 	s->net.hedge = o->hedge;
 	s->net.fail_fast = o->fail_fast;
 	s->net.seed = time_mono_ns() ^ (uint64_t)getpid() << 32; /* jitter: never the same twice */
-	s->state = o->state;
 	rc = open_with(&hosted, s, &c, model, role, o, e);
+	if (!rc && hosted && o->state)
+		rc = share(s, o->state, e);
 	buf_release(&c.text);
 	buf_release(&c.path);
 	if (rc || !hosted)
@@ -385,6 +408,7 @@ void llm_service_free(struct llm_service *s)
 		return;
 	for (unsigned i = 0; i < s->n_hops; i++)
 		net_key_free(s->hops[i].key);
+	store_share_close(s->share);
 	arena_release(&s->a);
 	free(s);
 }

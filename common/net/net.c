@@ -290,9 +290,16 @@ void net_call_release(struct net_call *c)
 	buf_release(&c->body);
 }
 
-void net_used(struct net *n, const struct net_call *c, uint64_t tokens)
+int net_used(struct net *n, const struct net_call *c, uint64_t tokens, struct err *e)
 {
-	net_bucket_take(&n->targets[c->hops[c->hop].target]->tokens, (double)tokens - (double)c->hops[c->hop].tokens);
+	struct net_target_state *s = n->targets[c->hops[c->hop].target];
+
+	if (s->t.tpm <= 0)
+		return 0;
+	if (net_share_in(n, e))
+		return -1;
+	net_bucket_take(&s->tokens, (double)tokens - (double)c->hops[c->hop].tokens);
+	return net_share_out(n, e);
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------- */
@@ -315,18 +322,35 @@ static struct net_call *take_done(struct net *n)
 }
 
 /* Settles what is over. */
-static void settle_all(struct net *n)
+static int settle_all(struct net *n, struct err *e)
 {
 	CURLMsg *m;
 	int left;
+	bool any = false;
 
 	while ((m = n->curl->curl_multi_info_read(n->multi, &left))) {
 		struct net_try *t = NULL;
 		CURLcode result = m->data.result;
 
+		if (!any && net_share_in(n, e))
+			return -1;
+		any = true;
 		n->curl->curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
 		net_settle(n, t, result);
 	}
+	return any ? net_share_out(n, e) : 0;
+}
+
+/* Starts what is due, as what is shared allows. */
+static int start_due(struct net *n, struct err *e)
+{
+	bool due = n->waiting.n && n->due <= net_now(n);
+	int rc;
+
+	if (due && net_share_in(n, e))
+		return -1;
+	rc = net_start_due(n, e);
+	return due && net_share_out(n, rc ? NULL : e) ? -1 : rc;
 }
 
 static int act(struct net *n, curl_socket_t fd, int what, struct err *e)
@@ -369,8 +393,7 @@ static int turn(struct net *n, uint64_t until, struct err *e)
 		if (act(n, CURL_SOCKET_TIMEOUT, 0, e))
 			return -1;
 	}
-	settle_all(n);
-	return 0;
+	return settle_all(n, e);
 }
 
 int net_step(struct net_call **done, struct net *n, unsigned max_wait_ms, struct err *e)
@@ -384,7 +407,7 @@ int net_step(struct net_call **done, struct net *n, unsigned max_wait_ms, struct
 				e->sys = os_stop_signal();
 			return -1;
 		}
-		if (net_start_due(n, e))
+		if (start_due(n, e))
 			return -1;
 		*done = take_done(n);
 		if (*done || !net_busy(n))

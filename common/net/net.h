@@ -86,6 +86,7 @@ struct net_breaker {
 	uint64_t generation, until, open_for;
 	unsigned in_a_row, successes;
 	bool probing;
+	uint64_t probe_until; /* a probe that was not heard of by then is forgotten: its process may be gone */
 	struct {
 		uint64_t slot; /* number of its 5 s */
 		uint32_t good, bad;
@@ -127,6 +128,17 @@ struct net_clock { /* for tests; zeros: the machine's */
 	void (*sleep_ns)(void *arg, uint64_t ns); /* called only while nothing is in flight */
 	void *arg;
 };
+/*
+ * Limits and breakers that processes share: a place that keeps bytes by name. Between lock and unlock nobody else changes it.
+ * get: the n bytes kept under name, *found false where there are none of that size.
+ */
+struct net_share {
+	int (*lock)(void *arg, struct err *e);
+	int (*get)(void *blob, bool *found, void *arg, const char *name, size_t n, struct err *e);
+	int (*put)(void *arg, const char *name, const void *blob, size_t n, struct err *e);
+	int (*unlock)(void *arg, struct err *e);
+	void *arg;
+};
 struct net_opts {
 	uint32_t max_retries;        /* of one target; 3: at most 4 requests */
 	uint64_t timeout_ms;         /* of one request, answer included */
@@ -139,6 +151,7 @@ struct net_opts {
 	bool hedge;                  /* a second request after the 95th percentile, for at most 2 % of the calls */
 	uint64_t seed;               /* of the jitter */
 	struct net_clock clock;
+	struct net_share share;      /* lock NULL: with nobody */
 };
 #define NET_OPTS_INIT                                                                         \
 	{                                                                                     \
@@ -158,6 +171,7 @@ struct net_target {
 	const struct net_key *key; /* NULL: none is sent */
 	const char *key_header; /* NULL: "Authorization: Bearer KEY"; else the header's name, "api-key" */
 	double rpm, tpm;        /* requests and tokens a minute; 0: no limit */
+	const char *share_as;   /* its name among processes; NULL: the base URL */
 };
 int net_add_target(unsigned *out, struct net *n, const struct net_target *t, struct err *e);
 
@@ -208,7 +222,7 @@ int net_submit(struct net *n, struct net_call *c, struct err *e);
 int net_step(struct net_call **done, struct net *n, unsigned max_wait_ms, struct err *e);
 bool net_busy(const struct net *n);
 /* What a call really used, against the estimate of its hop. */
-void net_used(struct net *n, const struct net_call *c, uint64_t tokens);
+int net_used(struct net *n, const struct net_call *c, uint64_t tokens, struct err *e);
 void net_call_release(struct net_call *c);
 /* A version of libcurl for --version -v, or "" where there is none. */
 const char *net_version(void);

@@ -105,6 +105,12 @@ void net_settle(struct net *n, struct net_try *t, CURLcode rc);
 /* Starts all that is due and sets n->due and n->hedge_due. */
 int net_start_due(struct net *n, struct err *e);
 
+/* ---- what processes share (net_share.c) --------------------------------------------------------- */
+
+/* What others have changed comes in; what was changed here goes out. Nothing without a share. */
+int net_share_in(struct net *n, struct err *e);
+int net_share_out(struct net *n, struct err *e);
+
 /* ---- one request (net_try.c) ------------------------------------------------------------------- */
 
 /* The headers that all requests to a target share. */

@@ -195,7 +195,8 @@ static void test_limits(void)
 	   slept_ms() / 1000);
 	slept0 = ahead;
 	one.hops[0].tokens = 100;
-	net_used(n, &c[4], 0);
+	if (net_used(n, &c[4], 0, &e))
+		exit(1);
 	call(&one);
 	OK(!one.err.code && slept_ms() < 100, "what was reserved and not used comes back");
 	net_call_release(&one);

@@ -12,6 +12,7 @@
 #define AT_LEAST 5
 #define OPEN_FOR (30 * SEC)
 #define OPEN_MAX (600 * SEC)
+#define PROBE_MAX (120 * SEC)
 
 uint64_t net_backoff(uint64_t base_ms, uint64_t cap_ms, unsigned n, double u)
 {
@@ -49,9 +50,10 @@ uint64_t net_breaker_admit(uint64_t *ticket, struct net_breaker *b, uint64_t now
 		change(b, NET_HALF_OPEN);
 	}
 	if (b->state == NET_HALF_OPEN) {
-		if (b->probing)
+		if (b->probing && now < b->probe_until)
 			return NET_NEVER;
 		b->probing = true;
+		b->probe_until = now + PROBE_MAX;
 	}
 	*ticket = b->generation;
 	return 0;
@@ -115,8 +117,10 @@ uint64_t net_bucket_when(struct net_bucket *b, double need, uint64_t now)
 
 	if (b->per_min <= 0)
 		return 0;
-	b->level += (double)(now - b->at) * b->per_min / 60e9;
-	b->at = now;
+	if (now > b->at) { /* another process may have been here a moment later */
+		b->level += (double)(now - b->at) * b->per_min / 60e9;
+		b->at = now;
+	}
 	if (b->level > most)
 		b->level = most;
 	lacks = (need < most ? need : most) - b->level;

@@ -149,4 +149,18 @@ int store_cache_models(struct store_cache *c, store_cache_model_fn *fn, void *ar
 typedef int store_cache_finding_fn(const char *what, void *arg, struct err *e);
 int store_cache_check(uint64_t *n, struct store_cache *c, store_cache_finding_fn *fn, void *arg, struct err *e);
 
+/* ---- state that processes share ----------------------------------------------------------------- */
+
+/*
+ * Bytes by name in a file that may be removed at any time (a killed process leaves no lock). The functions are those of
+ * struct net_share: `share` is a struct store_share. lock waits for others, at most a minute; ERR_OPEN, ERR_WRITE.
+ */
+struct store_share;
+int store_share_open(struct store_share **out, const char *path, struct err *e);
+void store_share_close(struct store_share *s);
+int store_share_lock(void *share, struct err *e);
+int store_share_get(void *blob, bool *found, void *share, const char *name, size_t n, struct err *e);
+int store_share_put(void *share, const char *name, const void *blob, size_t n, struct err *e);
+int store_share_unlock(void *share, struct err *e);
+
 #endif

@@ -185,17 +185,31 @@ serve slow
 start=$(date +%s%N)
 head -n 4 "$scratch/in" | $g -m x --base-url "$(url)" --rpm 120 >/dev/null
 is "$(($(date +%s%N) - start >= 900000000))" 1 "--rpm"
+start=$(date +%s%N)
+head -n 3 "$scratch/in" | $g -m x --base-url "$(url)" --rpm 120 --state "$scratch/state" >/dev/null &
+other=$!
+tail -n 3 "$scratch/in" | $g -m x --base-url "$(url)" --rpm 120 --state "$scratch/state" >/dev/null
+wait $other
+is "$(($(date +%s%N) - start >= 1900000000))" 1 "--state: two processes keep one limit"
+serve flaky -e '{"status":503,"error":"overloaded"}'
+$g -m x --base-url "$(url)" --state "$scratch/state" --deadline 1 "$scratch/in" >/dev/null 2>&1
+n=$(wc -l <"$scratch/flaky.log")
+status 6 "and one breaker" $g -m x --base-url "$(url)" --state "$scratch/state" --fail-fast -p Hi
+is "$(wc -l <"$scratch/flaky.log")" "$n" "that lets nothing through"
+head -c 100 "$scratch/in" >"$scratch/nostate"
+status 5 "a file that is no state" $g -m x --base-url "$(url)" --state "$scratch/nostate" -p Hi
+serve steady
 $g -m x --base-url "$(url)" --resume "$scratch/half" "$scratch/in"
 head -n 11 "$scratch/half" >"$scratch/part"
 printf '{"id":11,"te' >>"$scratch/part"
 cp "$scratch/half.resume" "$scratch/part.resume"
-n=$(wc -l <"$scratch/slow.log")
+n=$(wc -l <"$scratch/steady.log")
 $g -m x --base-url "$(url)" --resume "$scratch/part" "$scratch/in"
 steady() {
 	sed -e 's/"timings":{[^}]*},"created":[0-9]*//; s/"request_id":"[^"]*"//'
 }
-is "$(steady <"$scratch/part" | cksum) $(($(wc -l <"$scratch/slow.log") - n))" "$(steady <"$scratch/half" | cksum) 29" "a killed job asks for the rest alone"
-is "$(member idempotency <"$scratch/slow.log" | sort | uniq | wc -l | tr -d ' ')" 40 "under the keys it had"
+is "$(steady <"$scratch/part" | cksum) $(($(wc -l <"$scratch/steady.log") - n))" "$(steady <"$scratch/half" | cksum) 29" "a killed job asks for the rest alone"
+is "$(member idempotency <"$scratch/steady.log" | sort | uniq | wc -l | tr -d ' ')" 40 "under the keys it had"
 
 # -- the key is nowhere: no file that was written here but the server's own log of what it got
 is "$(grep -l 'sk-config-4711\|sk-env-4711' "$scratch"/* 2>/dev/null | grep -v '\.log$' | grep -v '/key$')" "" "no output, message or state shows a key"
