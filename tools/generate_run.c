@@ -32,7 +32,11 @@ static int batch_ask(struct llm_ask *q, enum llm_endpoint ep, const struct gen *
 	q->kind = LLM_ASK_COMPLETION;
 	q->messages = (struct json_val){ { NULL, 0 }, JSON_NONE };
 	it = json_elements(prompt);
-	if (!g->l || prompt.type != JSON_ARRAY)
+	if (!g->l)
+		return 0;
+	if (json_get(q->body, "echo").type == JSON_TRUE || json_get(q->body, "suffix").type == JSON_STRING)
+		return err_set(e, ERR_UNSUPPORTED, "`echo` and `suffix` cannot be done here");
+	if (prompt.type != JSON_ARRAY)
 		return 0;
 	if (json_count(prompt) != 1 || !json_next(&prompt, &it) || prompt.type != JSON_STRING)
 		return err_set(e, ERR_UNSUPPORTED, "`prompt`: a line can have one text here, not token ids or several texts");

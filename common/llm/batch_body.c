@@ -57,6 +57,67 @@ static void put_message(struct json_w *w, const struct llm_answer *a)
 	json_w_end(w, '}');
 }
 
+/* Characters, as Python counts them. */
+static size_t n_chars(struct str s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++)
+		n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
+	return n;
+}
+
+static void put_top(struct json_w *w, struct json_val list)
+{
+	struct json_iter it = json_elements(list);
+	struct json_val v;
+
+	json_w_begin(w, '{');
+	while (json_next(&v, &it)) {
+		json_w_raw(w, json_get(v, "token").raw);
+		buf_addc(w->b, ':');
+		w->comma = false;
+		json_w_raw(w, json_get(v, "logprob").raw);
+	}
+	json_w_end(w, '}');
+}
+
+/* The chat form's log-probabilities as completions have them; offsets count from the beginning of the answer, as vLLM's. */
+static int put_logprobs(struct json_w *w, struct str chat, struct arena *a, struct err *e)
+{
+	static const char *const names[] = { "tokens", "token_logprobs", "top_logprobs", "text_offset" };
+	struct json_val v, content;
+	size_t at = 0;
+
+	if (json_parse(&v, chat, e))
+		return -1;
+	content = json_get(v, "content");
+	json_w_begin(w, '{');
+	for (int i = 0; i < 4; i++) {
+		struct json_iter it = json_elements(content);
+
+		json_w_key(w, names[i]);
+		json_w_begin(w, '[');
+		while (json_next(&v, &it)) {
+			struct str token;
+
+			if (i == 2) {
+				put_top(w, json_get(v, "top_logprobs"));
+			} else if (i == 3) {
+				json_w_u64(w, at);
+				if (json_str(&token, json_get(v, "token"), a, e))
+					return -1;
+				at += n_chars(token);
+			} else {
+				json_w_raw(w, json_get(v, i ? "logprob" : "token").raw);
+			}
+		}
+		json_w_end(w, ']');
+	}
+	json_w_end(w, '}');
+	return 0;
+}
+
 int llm_batch_choices(struct buf *out, const struct llm_ask *q, struct err *e)
 {
 	bool text = q->kind == LLM_ASK_COMPLETION;
@@ -78,7 +139,10 @@ int llm_batch_choices(struct buf *out, const struct llm_ask *q, struct err *e)
 			put_message(&w, a);
 		}
 		json_w_key(&w, "logprobs");
-		json_w_raw(&w, a->logprobs.n ? a->logprobs : STR("null"));
+		if (!text || !a->logprobs.n)
+			json_w_raw(&w, a->logprobs.n ? a->logprobs : STR("null"));
+		else if (put_logprobs(&w, a->logprobs, q->a, e))
+			return -1;
 		json_w_key(&w, "finish_reason");
 		json_w_str(&w, a->finish);
 		json_w_end(&w, '}');

@@ -31,8 +31,15 @@ struct job {
 static struct json_val param_of(void *arg, const char *name)
 {
 	const struct llm_ask *q = arg;
-	struct json_val v = json_get(q->params, name);
+	struct json_val v = json_get(q->params, name), n = json_get(q->body, "logprobs");
 
+	/* in the API of completions it is a number that says both */
+	if (q->kind == LLM_ASK_COMPLETION && n.type == JSON_NUMBER) {
+		if (!strcmp(name, "logprobs"))
+			return (struct json_val){ STR("true"), JSON_TRUE };
+		if (!strcmp(name, "top_logprobs"))
+			return n;
+	}
 	return v.type == JSON_NONE ? json_get(q->body, name) : v;
 }
 
