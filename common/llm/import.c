@@ -134,7 +134,8 @@ static void put_license(struct import *im)
 
 	if (!str_starts(text, STR("---\n")))
 		return;
-	for (at = 4; at < text.n && !str_starts(str_sub(text, at, text.n), STR("---")); at = end + 1) {
+	for (at = 4; at < text.n && !str_starts(str_sub(text, at, text.n), STR("---"));
+	     at = end + 1) {
 		struct str line;
 
 		end = str_find(text, STR("\n"), at);
@@ -168,7 +169,8 @@ static void put_sampling(struct import *im)
 		if (v.type != JSON_NUMBER)
 			continue;
 		if (json_f64(&d, v, NULL) || !(d >= 0 && d < 1e6))
-			import_fail(im, ERR_OPEN, "generation_config.json: %s is out of range", map[i].cfg);
+			import_fail(im, ERR_OPEN, "generation_config.json: %s is out of range",
+				    map[i].cfg);
 		else if (map[i].integer)
 			im->failed = gguf_put_i32(im->w, map[i].key, (int32_t)d, im->e) != 0;
 		else
@@ -176,7 +178,8 @@ static void put_sampling(struct import *im)
 	}
 }
 
-/* The id of config.json or generation_config.json: a number, or the first of a list; -1 where there is none. */
+/* The id of config.json or generation_config.json: a number, or the first of a list; -1 where there
+ * is none. */
 static int32_t config_id(struct import *im, const char *name, bool last)
 {
 	struct json_val v = json_get(import_json(im, "generation_config.json", false), name), x;
@@ -190,15 +193,18 @@ static int32_t config_id(struct import *im, const char *name, bool last)
 		id = (int32_t)u;
 	it = json_iter(v);
 	while (v.type == JSON_ARRAY && json_next(&x, &it) && (last || id < 0))
-		if (!json_u64(&u, x, NULL) && u < tok_n_vocab(im->tok) && !(last && tok_is_eog(im->tok, (int32_t)u)))
+		if (!json_u64(&u, x, NULL) && u < tok_n_vocab(im->tok) &&
+		    !(last && tok_is_eog(im->tok, (int32_t)u)))
 			id = (int32_t)u;
 	return id;
 }
 
-/* Special tokens that the tokenizer's own files leave out; one more end where the ends are a list. */
+/* Special tokens that the tokenizer's own files leave out; one more end where the ends are a list.
+ */
 static void put_ids(struct import *im)
 {
-	int32_t bos = config_id(im, "bos_token_id", false), eos = config_id(im, "eos_token_id", false);
+	int32_t bos = config_id(im, "bos_token_id", false),
+		eos = config_id(im, "eos_token_id", false);
 	int32_t eot = config_id(im, "eos_token_id", true), own = tok_eos(im->tok);
 
 	if (im->failed || im->arch->encoder)
@@ -254,10 +260,11 @@ static void open_tokenizer(struct import *im)
 /* Weights that are quantized already, but for gpt-oss's own form. */
 static void check_quantized(struct import *im)
 {
-	struct json_val q = import_cfg(im, "quantization_config"), method = json_get(q, "quant_method");
+	struct json_val q = import_cfg(im, "quantization_config"),
+			method = json_get(q, "quant_method");
 
-	if (q.type == JSON_NONE ||
-	    (!strcmp(im->arch->name, "gpt-oss") && method.type == JSON_STRING && str_is(method.raw, "\"mxfp4\"")))
+	if (q.type == JSON_NONE || (!strcmp(im->arch->name, "gpt-oss") &&
+				    method.type == JSON_STRING && str_is(method.raw, "\"mxfp4\"")))
 		return;
 	import_fail(im, ERR_UNSUPPORTED,
 		    "config.json: the weights are quantized already; import the unquantized model");
@@ -273,7 +280,8 @@ static void open_folder(struct import *im)
 		return;
 	}
 	if (!S_ISDIR(st.st_mode))
-		import_fail(im, ERR_OPEN, "%s: not a folder; give the folder with config.json", im->dir);
+		import_fail(im, ERR_OPEN, "%s: not a folder; give the folder with config.json",
+			    im->dir);
 	im->cfg = import_json(im, "config.json", true);
 	if (!im->failed)
 		import_arch_find(im);
@@ -305,7 +313,8 @@ static void put_keys(struct import *im, const struct llm_import_opts *o)
 	put_template(im);
 }
 
-/* Does the engine take the file? Every key and every tensor's shape is looked at before the first is converted. */
+/* Does the engine take the file? Every key and every tensor's shape is looked at before the first
+ * is converted. */
 static int try_engine(void *arg, const struct gguf *g, struct err *e)
 {
 	struct model_opts o = { .max_batch = 1, .pooling = -1 };
@@ -321,16 +330,21 @@ static void write_all(struct import *im, const char *out_path, const struct llm_
 {
 	struct os_pool *pool = NULL;
 
-	if (os_pool_new(&pool, o->threads ? o->threads : os_cpus(), im->e) || gguf_writer_new(&im->w, out_path, im->e)) {
+	if (os_pool_new(&pool, o->threads ? o->threads : os_cpus(), im->e) ||
+	    gguf_writer_new(&im->w, out_path, im->e)) {
 		im->failed = true;
 	} else {
 		put_keys(im, o);
 		if (!im->failed)
-			im->failed = pack_declare(im->w, im->items, im->n, im->e) ||
-				     gguf_writer_try(im->w, "config.json and the tensors do not agree", try_engine, pool, im->e);
-		pack_say(im->failed ? NULL : im->watch, "writing %s as %s", out_path, im->kind->name);
+			im->failed =
+				pack_declare(im->w, im->items, im->n, im->e) ||
+				gguf_writer_try(im->w, "config.json and the tensors do not agree",
+						try_engine, pool, im->e);
+		pack_say(im->failed ? NULL : im->watch, "writing %s as %s", out_path,
+			 im->kind->name);
 		if (!im->failed)
-			im->failed = pack_write(im->w, im->items, im->n, pool, im->watch, im->e) != 0;
+			im->failed =
+				pack_write(im->w, im->items, im->n, pool, im->watch, im->e) != 0;
 	}
 	if (!im->failed) {
 		im->failed = pack_commit(im->w, out_path, im->watch, im->e) != 0;
@@ -341,7 +355,8 @@ static void write_all(struct import *im, const char *out_path, const struct llm_
 		os_pool_free(pool);
 }
 
-int llm_import(const char *dir, const char *out_path, const struct llm_import_opts *o, struct err *e)
+int llm_import(const char *dir, const char *out_path, const struct llm_import_opts *o,
+	       struct err *e)
 {
 	struct import im = { .dir = dir, .watch = o->watch, .e = e };
 	struct err own = { 0 };

@@ -3,8 +3,9 @@
 #include "llm/import_impl.h"
 #include "base/banned.h"
 
-static const struct import_arch *const families[] = { import_llama_archs, import_qwen_archs, import_gemma_archs,
-						      import_gpt_archs, import_bert_archs };
+static const struct import_arch *const families[] = { import_llama_archs, import_qwen_archs,
+						      import_gemma_archs, import_gpt_archs,
+						      import_bert_archs };
 #define N_FAMILIES (sizeof families / sizeof *families)
 
 /* The next of "a|b|c". */
@@ -39,7 +40,8 @@ static void unknown(struct import *im, struct str name)
 		for (const struct import_arch *a = families[f]; a->name; a++)
 			for (const char *list = a->classes; next_word(&s, &list);)
 				buf_addf(&b, " %.*s", (int)s.n, s.p);
-	import_fail(im, ERR_UNSUPPORTED, "config.json: the architecture \"%.*s\" is not imported; known are%s",
+	import_fail(im, ERR_UNSUPPORTED,
+		    "config.json: the architecture \"%.*s\" is not imported; known are%s",
 		    (int)(name.n < 60 ? name.n : 60), name.p, buf_str(&b).p);
 	buf_release(&b);
 }
@@ -72,8 +74,10 @@ void import_arch_find(struct import *im)
 		if (!find_class(im, name))
 			continue;
 		im->classifier = str_ends(name, STR("ForSequenceClassification"));
-		im->has_head = str_ends(name, STR("ForCausalLM")) || str_ends(name, STR("LMHeadModel"));
-		if (im->arch->defaults && json_parse(&im->defaults, str_of(im->arch->defaults), im->e))
+		im->has_head =
+			str_ends(name, STR("ForCausalLM")) || str_ends(name, STR("LMHeadModel"));
+		if (im->arch->defaults &&
+		    json_parse(&im->defaults, str_of(im->arch->defaults), im->e))
 			im->failed = true;
 		return;
 	}
@@ -119,7 +123,10 @@ static const char *keep(struct import *im, const char *name, const char *suffix)
 
 float *import_new_tensor(struct import *im, const char *name, size_t n)
 {
-	struct gguf_tensor t = { .type = GGUF_F32, .n_dims = 1, .ne = { (int64_t)n, 1, 1, 1 }, .bytes = n * sizeof(float) };
+	struct gguf_tensor t = { .type = GGUF_F32,
+				 .n_dims = 1,
+				 .ne = { (int64_t)n, 1, 1, 1 },
+				 .bytes = n * sizeof(float) };
 	struct pack_item it;
 	float *v = im->failed ? NULL : arena_alloc(&im->a, n * sizeof *v);
 
@@ -157,7 +164,8 @@ static void fill(char *out, size_t size, struct str pattern, uint32_t layer, uin
 	out[n] = '\0';
 }
 
-/* A tensor by its name behind any of the prefixes or none, marked as used; NULL where there is none. */
+/* A tensor by its name behind any of the prefixes or none, marked as used; NULL where there is
+ * none. */
 static const struct gguf_tensor *find_name(struct import *im, const char *base, const char *suffix)
 {
 	const char *list = im->arch->prefixes;
@@ -180,8 +188,8 @@ static const struct gguf_tensor *find_name(struct import *im, const char *base, 
 }
 
 /* One of a row's names. */
-static const struct gguf_tensor *find(struct import *im, const char *names, uint32_t layer, uint32_t expert,
-				      const char *suffix)
+static const struct gguf_tensor *find(struct import *im, const char *names, uint32_t layer,
+				      uint32_t expert, const char *suffix)
 {
 	const struct gguf_tensor *t = NULL;
 	struct str one;
@@ -202,7 +210,8 @@ static const struct gguf_tensor *find(struct import *im, const char *names, uint
 static void take_part(struct import *im, struct pack_item *it, int d, int flags)
 {
 	if (it->ne[d] % 2) {
-		import_fail(im, ERR_OPEN, "tensor %s: %lld rows are no pairs", it->name, (long long)it->ne[d]);
+		import_fail(im, ERR_OPEN, "tensor %s: %lld rows are no pairs", it->name,
+			    (long long)it->ne[d]);
 		return;
 	}
 	it->ne[d] /= 2;
@@ -231,8 +240,8 @@ static void take_vocabulary(struct import *im, struct pack_item *it)
 	int64_t n = (int64_t)tok_n_vocab(im->tok);
 
 	if (it->ne[d] < n)
-		import_fail(im, ERR_OPEN, "tensor %s has %lld rows, the tokenizer %lld tokens", it->name,
-			    (long long)it->ne[d], (long long)n);
+		import_fail(im, ERR_OPEN, "tensor %s has %lld rows, the tokenizer %lld tokens",
+			    it->name, (long long)it->ne[d], (long long)n);
 	it->ne[d] = n;
 }
 
@@ -242,8 +251,8 @@ static void take_positions(struct import *im, struct pack_item *it)
 	int64_t skip = (int64_t)import_u32(im, "pad_token_id") + 1;
 
 	if (skip >= it->ne[1])
-		import_fail(im, ERR_OPEN, "tensor %s has %lld rows, of which padding takes %lld", it->name,
-			    (long long)it->ne[1], (long long)skip);
+		import_fail(im, ERR_OPEN, "tensor %s has %lld rows, of which padding takes %lld",
+			    it->name, (long long)it->ne[1], (long long)skip);
 	it->at += skip * it->step[1];
 	it->ne[1] -= skip;
 }
@@ -257,7 +266,8 @@ static void take_heads(struct import *im, struct pack_item *it, int flags)
 		heads = import_u32_or(im, "num_key_value_heads", heads);
 	it->heads = heads;
 	if (heads < 1 || rows % (2 * it->heads))
-		import_fail(im, ERR_OPEN, "tensor %s: %lld rows are no %u heads", it->name, (long long)rows, heads);
+		import_fail(im, ERR_OPEN, "tensor %s: %lld rows are no %u heads", it->name,
+			    (long long)rows, heads);
 }
 
 /* Blocks [16, n, rows, experts] and exponents [n, rows, experts] beside them. */
@@ -265,9 +275,11 @@ static void take_mxfp4(struct import *im, struct pack_item *it, const struct ggu
 {
 	int64_t *ne = it->ne;
 
-	if (it->n_dims != 4 || !scales || it->src.type != GGUF_I8 || scales->type != GGUF_I8 || ne[0] != 16 ||
-	    scales->ne[0] != ne[1] || scales->ne[1] != ne[2] || scales->ne[2] != ne[3]) {
-		import_fail(im, ERR_OPEN, "tensor %s: its blocks and scales are not those of MXFP4", it->name);
+	if (it->n_dims != 4 || !scales || it->src.type != GGUF_I8 || scales->type != GGUF_I8 ||
+	    ne[0] != 16 || scales->ne[0] != ne[1] || scales->ne[1] != ne[2] ||
+	    scales->ne[2] != ne[3]) {
+		import_fail(im, ERR_OPEN, "tensor %s: its blocks and scales are not those of MXFP4",
+			    it->name);
 		return;
 	}
 	it->n_dims = 3;
@@ -311,21 +323,26 @@ static bool is_stack(const struct import_row *row)
 }
 
 /* The matrices of all experts of a layer, one a tensor there. */
-static void take_stack(struct import *im, struct pack_item *it, const struct import_row *row, uint32_t layer)
+static void take_stack(struct import *im, struct pack_item *it, const struct import_row *row,
+		       uint32_t layer)
 {
 	uint32_t n = import_u32(im, "num_local_experts|num_experts");
-	const uint8_t **parts = n && n <= IMPORT_MAX_EXPERTS ? arena_alloc(&im->a, n * sizeof *parts) : NULL;
+	const uint8_t **parts =
+		n && n <= IMPORT_MAX_EXPERTS ? arena_alloc(&im->a, n * sizeof *parts) : NULL;
 
 	if (!parts) {
-		import_fail(im, n && n <= IMPORT_MAX_EXPERTS ? ERR_NOMEM : ERR_OPEN, "config.json: %u experts", n);
+		import_fail(im, n && n <= IMPORT_MAX_EXPERTS ? ERR_NOMEM : ERR_OPEN,
+			    "config.json: %u experts", n);
 		return;
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		const struct gguf_tensor *t = find(im, row->hf, layer, i, ".weight");
 
-		if (!t || t->type != it->src.type || t->n_dims != 2 || memcmp(t->ne, it->src.ne, sizeof t->ne)) {
+		if (!t || t->type != it->src.type || t->n_dims != 2 ||
+		    memcmp(t->ne, it->src.ne, sizeof t->ne)) {
 			import_fail(im, ERR_OPEN, "%s: the matrix of expert %u %s", it->name, i,
-				    t ? "has another type or shape than that of expert 0" : "is missing");
+				    t ? "has another type or shape than that of expert 0"
+				      : "is missing");
 			return;
 		}
 		parts[i] = t->data;
@@ -335,7 +352,8 @@ static void take_stack(struct import *im, struct pack_item *it, const struct imp
 	it->ne[2] = n;
 }
 
-static void add_tensor(struct import *im, const struct import_row *row, uint32_t layer, const char *suffix, bool need)
+static void add_tensor(struct import *im, const struct import_row *row, uint32_t layer,
+		       const char *suffix, bool need)
 {
 	char gguf[128], hf[256];
 	const struct gguf_tensor *t = find(im, row->hf, layer, 0, suffix), *scales;
@@ -346,7 +364,8 @@ static void add_tensor(struct import *im, const struct import_row *row, uint32_t
 	if (!t) {
 		fill(hf, sizeof hf, (struct str){ row->hf, strcspn(row->hf, "|") }, layer, 0);
 		if (need)
-			import_fail(im, ERR_OPEN, "tensor %s%s is missing: is the folder whole?", hf, suffix);
+			import_fail(im, ERR_OPEN, "tensor %s%s is missing: is the folder whole?",
+				    hf, suffix);
 		return;
 	}
 	fill(gguf, sizeof gguf, str_of(row->gguf), layer, 0);
@@ -376,7 +395,8 @@ static void add_row(struct import *im, const struct import_row *r, uint32_t laye
 		find(im, r->hf, layer, 0, ".weight"); /* a copy of token_embd */
 		return;
 	}
-	if (!strcmp(r->gguf, "output") && json_get(im->cfg, "tie_word_embeddings").type == JSON_FALSE && im->has_head)
+	if (!strcmp(r->gguf, "output") &&
+	    json_get(im->cfg, "tie_word_embeddings").type == JSON_FALSE && im->has_head)
 		flags |= ROW_NEED; /* said to have one of its own */
 	if (flags & ROW_BARE) {
 		add_tensor(im, r, layer, "", flags & ROW_NEED);
@@ -414,7 +434,8 @@ static void check_unused(struct import *im)
 		bool ignored = im->used[i] || is_ignored(im, name);
 
 		while (!ignored && next_word(&prefix, &list))
-			ignored = str_starts(name, prefix) && is_ignored(im, str_sub(name, prefix.n, name.n));
+			ignored = str_starts(name, prefix) &&
+				  is_ignored(im, str_sub(name, prefix.n, name.n));
 		if (!ignored)
 			import_fail(im, ERR_UNSUPPORTED, "tensor %.*s has no place in a %s model",
 				    (int)(name.n < 100 ? name.n : 100), name.p, im->arch->name);
@@ -444,7 +465,9 @@ static void add_answers(struct import *im)
 
 static void choose_types(struct import *im, uint32_t n_layer)
 {
-	struct pack_model m = { .tied = true, .n_layer = n_layer, .encoder = im->arch->encoder,
+	struct pack_model m = { .tied = true,
+				.n_layer = n_layer,
+				.encoder = im->arch->encoder,
 				.n_expert = import_u32_or(im, "num_local_experts|num_experts", 0) };
 
 	for (size_t i = 0; i < im->n; i++)
@@ -465,7 +488,8 @@ void import_arch_tensors(struct import *im)
 		import_fail(im, ERR_OPEN, "config.json: %u layers", n_layer);
 	if (!im->failed && im->arch->extra)
 		im->arch->extra(im);
-	for (uint32_t layer = 0; layer <= n_layer && !im->failed; layer++) /* first what is of no layer */
+	for (uint32_t layer = 0; layer <= n_layer && !im->failed;
+	     layer++) /* first what is of no layer */
 		for (const struct import_row *r = im->arch->rows; r->hf && !im->failed; r++)
 			if ((strchr(r->hf, '*') != NULL) == (layer > 0))
 				add_row(im, r, layer ? layer - 1 : 0);

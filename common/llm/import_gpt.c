@@ -9,7 +9,8 @@
 
 #define BOTH (ROW_NEED | ROW_BIAS)
 
-/* ---- GPT-2: matrices of Conv1D lie the other way round ------------------------------------------- */
+/* ---- GPT-2: matrices of Conv1D lie the other way round
+ * ------------------------------------------- */
 
 static void gpt2_keys(struct import *im)
 {
@@ -19,9 +20,11 @@ static void gpt2_keys(struct import *im)
 		import_expect(im, "activation_function", "gelu_new");
 	import_expect_flag(im, "scale_attn_weights", true, true);
 	import_expect_flag(im, "scale_attn_by_inverse_layer_idx", false, false);
-	import_put_common(im, import_u32(im, "n_positions|n_ctx"), import_u32_or(im, "n_inner", 4 * d));
+	import_put_common(im, import_u32(im, "n_positions|n_ctx"),
+			  import_u32_or(im, "n_inner", 4 * d));
 	import_put_u32(im, "attention.head_count_kv", heads);
-	import_put_f32(im, "attention.layer_norm_epsilon", import_f64_or(im, "layer_norm_epsilon", 1e-5));
+	import_put_f32(im, "attention.layer_norm_epsilon",
+		       import_f64_or(im, "layer_norm_epsilon", 1e-5));
 }
 
 static const struct import_row gpt2_rows[] = {
@@ -38,7 +41,8 @@ static const struct import_row gpt2_rows[] = {
 	ROWS_END,
 };
 
-/* ---- StarCoder 2, Phi 2, StableLM, Command R7B ----------------------------------------------------- */
+/* ---- StarCoder 2, Phi 2, StableLM, Command R7B
+ * ----------------------------------------------------- */
 
 static void starcoder2_keys(struct import *im)
 {
@@ -78,7 +82,8 @@ static void stablelm_keys(struct import *im)
 {
 	import_expect_flag(im, "qk_layernorm", false, false);
 	import_put_decoder(im, "silu");
-	import_put_bool(im, "use_parallel_residual", import_flag_or(im, "use_parallel_residual", false));
+	import_put_bool(im, "use_parallel_residual",
+			import_flag_or(im, "use_parallel_residual", false));
 }
 
 static const struct import_row stablelm_rows[] = {
@@ -107,7 +112,8 @@ static const struct import_row cohere2_rows[] = {
 	ROWS_END,
 };
 
-/* ---- Phi 3, 3.5 and 4-mini: q, k, v in one matrix, gate and up in another --------------------------- */
+/* ---- Phi 3, 3.5 and 4-mini: q, k, v in one matrix, gate and up in another
+ * --------------------------- */
 
 static void phi3_keys(struct import *im)
 {
@@ -126,12 +132,15 @@ static const struct import_row phi3_rows[] = {
 	ROWS_END,
 };
 
-/* ---- gpt-oss: rows of gate and up in turn; experts in MXFP4, or plain and the other way round ------- */
+/* ---- gpt-oss: rows of gate and up in turn; experts in MXFP4, or plain and the other way round
+ * ------- */
 
 static void gpt_oss_keys(struct import *im)
 {
-	if (fabs(import_f64_or(im, "swiglu_limit", 7) - 7) > 1e-6 || fabs(import_f64_or(im, "swiglu_alpha", 1.702) - 1.702) > 1e-6)
-		import_fail(im, ERR_UNSUPPORTED, "config.json: swiglu_limit is not 7 or swiglu_alpha is not 1.702");
+	if (fabs(import_f64_or(im, "swiglu_limit", 7) - 7) > 1e-6 ||
+	    fabs(import_f64_or(im, "swiglu_alpha", 1.702) - 1.702) > 1e-6)
+		import_fail(im, ERR_UNSUPPORTED,
+			    "config.json: swiglu_limit is not 7 or swiglu_alpha is not 1.702");
 	import_put_decoder(im, "silu");
 	import_put_u32(im, "expert_feed_forward_length", import_u32(im, "intermediate_size"));
 	import_put_windows(im, import_u32(im, "sliding_window"), 2, false);
@@ -149,8 +158,10 @@ static const struct import_row gpt_oss_rows[] = {
 	{ EXPERTS "gate_up_proj", "blk.*.ffn_gate_exps.weight", ROW_BARE | ROW_TURN | ROW_EVEN },
 	{ EXPERTS "gate_up_proj", "blk.*.ffn_up_exps.weight", ROW_BARE | ROW_TURN | ROW_ODD },
 	{ EXPERTS "down_proj", "blk.*.ffn_down_exps.weight", ROW_BARE | ROW_TURN },
-	{ EXPERTS "gate_up_proj_blocks", "blk.*.ffn_gate_exps.weight", ROW_BARE | ROW_MXFP4 | ROW_EVEN },
-	{ EXPERTS "gate_up_proj_blocks", "blk.*.ffn_up_exps.weight", ROW_BARE | ROW_MXFP4 | ROW_ODD },
+	{ EXPERTS "gate_up_proj_blocks", "blk.*.ffn_gate_exps.weight",
+	  ROW_BARE | ROW_MXFP4 | ROW_EVEN },
+	{ EXPERTS "gate_up_proj_blocks", "blk.*.ffn_up_exps.weight",
+	  ROW_BARE | ROW_MXFP4 | ROW_ODD },
 	{ EXPERTS "down_proj_blocks", "blk.*.ffn_down_exps.weight", ROW_BARE | ROW_MXFP4 },
 	{ EXPERTS "gate_up_proj_bias", "blk.*.ffn_gate_exps.bias", ROW_NEED | ROW_BARE | ROW_EVEN },
 	{ EXPERTS "gate_up_proj_bias", "blk.*.ffn_up_exps.bias", ROW_NEED | ROW_BARE | ROW_ODD },
@@ -159,19 +170,53 @@ static const struct import_row gpt_oss_rows[] = {
 };
 
 const struct import_arch import_gpt_archs[] = {
-	{ .name = "gpt2", .classes = "GPT2LMHeadModel", .prefixes = "transformer.", .rows = gpt2_rows,
-	  .ignored = "h.*.attn.bias|h.*.attn.masked_bias", .defaults = "{\"tie_word_embeddings\":true}", .keys = gpt2_keys },
-	{ .name = "starcoder2", .classes = "Starcoder2ForCausalLM", .prefixes = "model.", .rows = starcoder2_rows,
-	  .ignored = "", .defaults = "{\"tie_word_embeddings\":true}", .keys = starcoder2_keys },
-	{ .name = "phi2", .classes = "PhiForCausalLM", .prefixes = "model.", .rows = phi2_rows, .ignored = "",
-	  .defaults = "{\"partial_rotary_factor\":0.5}", .keys = phi2_keys },
-	{ .name = "stablelm", .classes = "StableLmForCausalLM|StableLMEpochForCausalLM", .prefixes = "model.",
-	  .rows = stablelm_rows, .ignored = "", .defaults = "{\"partial_rotary_factor\":0.25}", .keys = stablelm_keys },
-	{ .name = "cohere2", .classes = "Cohere2ForCausalLM", .prefixes = "model.", .rows = cohere2_rows, .ignored = "",
-	  .defaults = "{\"tie_word_embeddings\":true}", .keys = cohere2_keys },
-	{ .name = "phi3", .classes = "Phi3ForCausalLM", .prefixes = "model.", .rows = phi3_rows, .ignored = "",
-	  .keys = phi3_keys, .extra = import_rope_tensors },
-	{ .name = "gpt-oss", .classes = "GptOssForCausalLM", .prefixes = "model.", .rows = gpt_oss_rows, .ignored = "",
+	{ .name = "gpt2",
+	  .classes = "GPT2LMHeadModel",
+	  .prefixes = "transformer.",
+	  .rows = gpt2_rows,
+	  .ignored = "h.*.attn.bias|h.*.attn.masked_bias",
+	  .defaults = "{\"tie_word_embeddings\":true}",
+	  .keys = gpt2_keys },
+	{ .name = "starcoder2",
+	  .classes = "Starcoder2ForCausalLM",
+	  .prefixes = "model.",
+	  .rows = starcoder2_rows,
+	  .ignored = "",
+	  .defaults = "{\"tie_word_embeddings\":true}",
+	  .keys = starcoder2_keys },
+	{ .name = "phi2",
+	  .classes = "PhiForCausalLM",
+	  .prefixes = "model.",
+	  .rows = phi2_rows,
+	  .ignored = "",
+	  .defaults = "{\"partial_rotary_factor\":0.5}",
+	  .keys = phi2_keys },
+	{ .name = "stablelm",
+	  .classes = "StableLmForCausalLM|StableLMEpochForCausalLM",
+	  .prefixes = "model.",
+	  .rows = stablelm_rows,
+	  .ignored = "",
+	  .defaults = "{\"partial_rotary_factor\":0.25}",
+	  .keys = stablelm_keys },
+	{ .name = "cohere2",
+	  .classes = "Cohere2ForCausalLM",
+	  .prefixes = "model.",
+	  .rows = cohere2_rows,
+	  .ignored = "",
+	  .defaults = "{\"tie_word_embeddings\":true}",
+	  .keys = cohere2_keys },
+	{ .name = "phi3",
+	  .classes = "Phi3ForCausalLM",
+	  .prefixes = "model.",
+	  .rows = phi3_rows,
+	  .ignored = "",
+	  .keys = phi3_keys,
+	  .extra = import_rope_tensors },
+	{ .name = "gpt-oss",
+	  .classes = "GptOssForCausalLM",
+	  .prefixes = "model.",
+	  .rows = gpt_oss_rows,
+	  .ignored = "",
 	  .keys = gpt_oss_keys },
 	{ .name = NULL },
 };

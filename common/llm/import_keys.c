@@ -1,6 +1,6 @@
-/* import_keys: config.json's members, and the keys that many architectures fill from them. Names: ggml-org/llama.cpp
- * gguf-py/gguf/constants.py, conversion/base.py; meaning: huggingface/transformers configuration_*.py,
- * modeling_rope_utils.py. */
+/* import_keys: config.json's members, and the keys that many architectures fill from them. Names:
+ * ggml-org/llama.cpp gguf-py/gguf/constants.py, conversion/base.py; meaning:
+ * huggingface/transformers configuration_*.py, modeling_rope_utils.py. */
 #include "config.h"
 #include "llm/import_impl.h"
 #include "base/banned.h"
@@ -76,7 +76,8 @@ double import_f64_or(struct import *im, const char *names, double dflt)
 	struct json_val v = import_cfg(im, names);
 	double d = dflt;
 
-	if (!im->failed && v.type != JSON_NONE && (json_f64(&d, v, NULL) || !(fabs(d) <= (double)FLT_MAX)))
+	if (!im->failed && v.type != JSON_NONE &&
+	    (json_f64(&d, v, NULL) || !(fabs(d) <= (double)FLT_MAX)))
 		import_fail(im, ERR_OPEN, "config.json: %s must be a number", names);
 	return im->failed ? 0 : d;
 }
@@ -95,7 +96,8 @@ bool import_flag_or(const struct import *im, const char *names, bool dflt)
 
 static bool string_is(struct json_val v, const char *value)
 {
-	return v.type == JSON_STRING && v.raw.n == strlen(value) + 2 && !memcmp(v.raw.p + 1, value, v.raw.n - 2);
+	return v.type == JSON_STRING && v.raw.n == strlen(value) + 2 &&
+	       !memcmp(v.raw.p + 1, value, v.raw.n - 2);
 }
 
 bool import_is(const struct import *im, const char *names, const char *value)
@@ -108,14 +110,16 @@ void import_expect(struct import *im, const char *names, const char *value)
 	struct json_val v = import_cfg(im, names);
 
 	if (v.type != JSON_NONE && !string_is(v, value))
-		import_fail(im, ERR_UNSUPPORTED, "config.json: %s is %.*s; only \"%s\" runs here in %s models", names,
+		import_fail(im, ERR_UNSUPPORTED,
+			    "config.json: %s is %.*s; only \"%s\" runs here in %s models", names,
 			    (int)(v.raw.n < 60 ? v.raw.n : 60), v.raw.p, value, im->arch->name);
 }
 
 void import_expect_flag(struct import *im, const char *names, bool value, bool dflt)
 {
 	if (import_flag_or(im, names, dflt) != value)
-		import_fail(im, ERR_UNSUPPORTED, "config.json: %s is %s, which does not run here in %s models", names,
+		import_fail(im, ERR_UNSUPPORTED,
+			    "config.json: %s is %s, which does not run here in %s models", names,
 			    value ? "false" : "true", im->arch->name);
 }
 
@@ -166,12 +170,14 @@ void import_put_common(struct import *im, uint32_t n_ctx, uint32_t n_ff)
 	import_put_u32(im, "vocab_size", (uint32_t)tok_n_vocab(im->tok));
 	import_put_u32(im, "embedding_length", import_u32(im, "hidden_size|n_embd|dim"));
 	import_put_u32(im, "feed_forward_length", n_ff);
-	import_put_u32(im, "attention.head_count", import_u32(im, "num_attention_heads|n_heads|n_head"));
+	import_put_u32(im, "attention.head_count",
+		       import_u32(im, "num_attention_heads|n_heads|n_head"));
 }
 
 uint32_t import_head_dim(struct import *im)
 {
-	uint32_t d = import_u32(im, "hidden_size|n_embd"), heads = import_u32(im, "num_attention_heads|n_head");
+	uint32_t d = import_u32(im, "hidden_size|n_embd"),
+		 heads = import_u32(im, "num_attention_heads|n_head");
 	uint32_t n = import_u32_or(im, "head_dim", heads ? d / heads : 0);
 
 	if (n < 2 || n % 2 || n > 65536)
@@ -188,7 +194,8 @@ static void put_experts(struct import *im)
 	if (!n)
 		return;
 	import_put_u32(im, "expert_count", n);
-	import_put_u32(im, "expert_used_count", import_u32(im, "num_experts_per_tok|experts_per_token"));
+	import_put_u32(im, "expert_used_count",
+		       import_u32(im, "num_experts_per_tok|experts_per_token"));
 	if (ff)
 		import_put_u32(im, "expert_feed_forward_length", ff);
 }
@@ -200,10 +207,14 @@ void import_put_decoder(struct import *im, const char *act)
 
 	if (act)
 		import_expect(im, "hidden_activation|hidden_act", act);
-	import_put_common(im, import_u32(im, "max_position_embeddings"), import_u32(im, "intermediate_size"));
-	import_put_u32(im, "attention.head_count_kv", import_u32_or(im, "num_key_value_heads", heads));
-	import_put_f32(im, rms.type != JSON_NONE ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon",
-		       import_f64(im, "rms_norm_eps|layer_norm_eps|norm_epsilon"));
+	import_put_common(im, import_u32(im, "max_position_embeddings"),
+			  import_u32(im, "intermediate_size"));
+	import_put_u32(im, "attention.head_count_kv",
+		       import_u32_or(im, "num_key_value_heads", heads));
+	import_put_f32(im,
+		       rms.type != JSON_NONE ? "attention.layer_norm_rms_epsilon"
+					     : "attention.layer_norm_epsilon",
+		       import_f64(im, "rms_norm_eps|layer_norm_eps|norm_epsilon|norm_eps"));
 	if (import_cfg(im, "head_dim").type != JSON_NONE) {
 		import_put_u32(im, "attention.key_length", import_head_dim(im));
 		import_put_u32(im, "attention.value_length", import_head_dim(im));
@@ -243,21 +254,25 @@ double import_rope_f64(struct import *im, const char *name, bool local, double d
 	struct json_val v = rope_member(im, name, local);
 	double d = dflt;
 
-	if (!im->failed && v.type != JSON_NONE && (json_f64(&d, v, NULL) || !(fabs(d) <= (double)FLT_MAX)))
-		import_fail(im, ERR_OPEN, "config.json: %s of the rotary positions must be a number", name);
+	if (!im->failed && v.type != JSON_NONE &&
+	    (json_f64(&d, v, NULL) || !(fabs(d) <= (double)FLT_MAX)))
+		import_fail(im, ERR_OPEN,
+			    "config.json: %s of the rotary positions must be a number", name);
 	return im->failed ? dflt : d;
 }
 
 static double theta(struct import *im)
 {
-	return import_rope_f64(im, "rope_theta", false,
-			       import_f64_or(im, "rope_theta|global_rope_theta|rotary_emb_base", 10000));
+	return import_rope_f64(
+		im, "rope_theta", false,
+		import_f64_or(im, "rope_theta|global_rope_theta|rotary_emb_base", 10000));
 }
 
 static uint32_t n_rot(struct import *im)
 {
-	double part = import_rope_f64(im, "partial_rotary_factor", false,
-				      import_f64_or(im, "partial_rotary_factor|rope_pct|rotary_emb_fraction", 1));
+	double part = import_rope_f64(
+		im, "partial_rotary_factor", false,
+		import_f64_or(im, "partial_rotary_factor|rope_pct|rotary_emb_fraction", 1));
 	uint32_t n = import_head_dim(im);
 
 	if (!(part > 0 && part <= 1))
@@ -279,7 +294,8 @@ static uint32_t n_orig(struct import *im)
 /* _compute_yarn_parameters(): what cos and sin are scaled by, less what YaRN itself does. */
 static void put_yarn(struct import *im, double factor)
 {
-	double own = factor > 1 ? 1 + 0.1 * log(factor) : 1, all = import_rope_f64(im, "mscale_all_dim", false, 0);
+	double own = factor > 1 ? 1 + 0.1 * log(factor) : 1,
+	       all = import_rope_f64(im, "mscale_all_dim", false, 0);
 	double m = import_rope_f64(im, "mscale", false, 0), attn = own;
 
 	if (m > 0 && all > 0 && factor > 1)
@@ -290,21 +306,25 @@ static void put_yarn(struct import *im, double factor)
 	if (rope_member(im, "truncate", false).type == JSON_FALSE)
 		import_put_bool(im, "rope.scaling.yarn_truncate", false);
 	if (rope_member(im, "beta_fast", false).type != JSON_NONE)
-		import_put_f32(im, "rope.scaling.yarn_beta_fast", import_rope_f64(im, "beta_fast", false, 32));
+		import_put_f32(im, "rope.scaling.yarn_beta_fast",
+			       import_rope_f64(im, "beta_fast", false, 32));
 	if (rope_member(im, "beta_slow", false).type != JSON_NONE)
-		import_put_f32(im, "rope.scaling.yarn_beta_slow", import_rope_f64(im, "beta_slow", false, 1));
+		import_put_f32(im, "rope.scaling.yarn_beta_slow",
+			       import_rope_f64(im, "beta_slow", false, 1));
 }
 
 /* _compute_longrope_parameters() */
 static void put_longrope(struct import *im)
 {
-	double orig = n_orig(im), factor = import_rope_f64(im, "factor", false,
-							   import_u32(im, "max_position_embeddings") / orig);
+	double orig = n_orig(im),
+	       factor = import_rope_f64(im, "factor", false,
+					import_u32(im, "max_position_embeddings") / orig);
 	double attn = factor > 1 && orig > 1 ? sqrt(1 + log(factor) / log(orig)) : 1;
 
 	import_put_str(im, "rope.scaling.type", STR("longrope"));
 	import_put_u32(im, "rope.scaling.original_context_length", n_orig(im));
-	import_put_f32(im, "rope.scaling.attn_factor", import_rope_f64(im, "attention_factor", false, attn));
+	import_put_f32(im, "rope.scaling.attn_factor",
+		       import_rope_f64(im, "attention_factor", false, attn));
 }
 
 void import_put_rope(struct import *im)
@@ -338,8 +358,8 @@ void import_put_rope(struct import *im)
 }
 
 /*
- * rope_freqs [d / 2]: Llama 3's divisor of each rotary frequency: 1 for short waves, `factor` for long ones, between them
- * interpolated. Formula: _compute_llama3_parameters().
+ * rope_freqs [d / 2]: Llama 3's divisor of each rotary frequency: 1 for short waves, `factor` for
+ * long ones, between them interpolated. Formula: _compute_llama3_parameters().
  */
 static void llama3_tensor(struct import *im)
 {
@@ -351,13 +371,16 @@ static void llama3_tensor(struct import *im)
 	float *v;
 
 	if (!(base > 0 && factor > 0 && low > 0 && high > low))
-		import_fail(im, ERR_OPEN, "config.json: rope_scaling of type llama3 with impossible numbers");
+		import_fail(im, ERR_OPEN,
+			    "config.json: rope_scaling of type llama3 with impossible numbers");
 	v = import_new_tensor(im, "rope_freqs.weight", n / 2);
 	for (uint32_t i = 0; v && i < n / 2; i++) {
 		double wave = 2 * pi * pow(base, 2.0 * i / n);
 		double smooth = (ctx / wave - low) / (high - low);
 
-		v[i] = (float)(wave < ctx / high ? 1 : wave > ctx / low ? factor : 1 / ((1 - smooth) / factor + smooth));
+		v[i] = (float)(wave < ctx / high  ? 1
+			       : wave > ctx / low ? factor
+						  : 1 / ((1 - smooth) / factor + smooth));
 	}
 }
 
@@ -371,10 +394,13 @@ static void factor_tensor(struct import *im, const char *member_name, const char
 	double d;
 
 	if (v && json_count(rope_member(im, member_name, false)) != n)
-		import_fail(im, ERR_OPEN, "config.json: %s must be a list of %u numbers", member_name, n);
+		import_fail(im, ERR_OPEN, "config.json: %s must be a list of %u numbers",
+			    member_name, n);
 	while (!im->failed && json_next(&x, &it)) {
 		if (json_f64(&d, x, NULL) || !(d > 0 && d < 1e9))
-			import_fail(im, ERR_OPEN, "config.json: %s must be a list of positive numbers", member_name);
+			import_fail(im, ERR_OPEN,
+				    "config.json: %s must be a list of positive numbers",
+				    member_name);
 		else
 			v[i++] = (float)d;
 	}
@@ -396,14 +422,17 @@ void import_put_windows(struct import *im, uint32_t window, uint32_t period, boo
 {
 	uint32_t n = import_u32(im, "num_hidden_layers"), i = 0;
 	struct json_val types = import_cfg(im, "layer_types"), x;
-	uint32_t own = import_u32_or(im, "sliding_window_pattern|_sliding_window_pattern|global_attn_every_n_layers", period);
+	uint32_t own = import_u32_or(
+		im, "sliding_window_pattern|_sliding_window_pattern|global_attn_every_n_layers",
+		period);
 	struct json_iter it = json_iter(types);
 	bool listed = types.type == JSON_ARRAY, differs = false;
 	uint8_t local[IMPORT_MAX_LAYERS];
 	char k[160];
 
 	if (n > IMPORT_MAX_LAYERS || (listed && json_count(types) != n))
-		import_fail(im, ERR_OPEN, "config.json: layer_types names %zu of %u layers", json_count(types), n);
+		import_fail(im, ERR_OPEN, "config.json: layer_types names %zu of %u layers",
+			    json_count(types), n);
 	for (; !im->failed && i < n; i++) {
 		bool usual = dense_first ? i % period > 0 : i % period + 1 < period;
 
@@ -411,15 +440,17 @@ void import_put_windows(struct import *im, uint32_t window, uint32_t period, boo
 		if (listed && json_next(&x, &it)) {
 			local[i] = string_is(x, "sliding_attention");
 			if (!local[i] && !string_is(x, "full_attention"))
-				import_fail(im, ERR_UNSUPPORTED, "config.json: layer_types has %.*s, which does not run here",
+				import_fail(im, ERR_UNSUPPORTED,
+					    "config.json: layer_types has %.*s, which does not run "
+					    "here",
 					    (int)(x.raw.n < 60 ? x.raw.n : 60), x.raw.p);
 		}
 		differs |= local[i] != usual;
 	}
 	import_put_u32(im, "attention.sliding_window", window);
 	if (differs && !im->failed)
-		im->failed = gguf_put_array(im->w, key(k, im, "attention.sliding_window_pattern"), GGUF_K_BOOL, local, n,
-					    im->e) != 0;
+		im->failed = gguf_put_array(im->w, key(k, im, "attention.sliding_window_pattern"),
+					    GGUF_K_BOOL, local, n, im->e) != 0;
 }
 
 void import_note_window(struct import *im)
@@ -427,5 +458,8 @@ void import_note_window(struct import *im)
 	uint32_t window = import_u32_or(im, "sliding_window", 0);
 
 	if (window && window < import_u32(im, "max_position_embeddings"))
-		pack_say(im->watch, "the window of %u tokens is not applied: past it every token sees all before it", window);
+		pack_say(im->watch,
+			 "the window of %u tokens is not applied: past it every token sees all "
+			 "before it",
+			 window);
 }

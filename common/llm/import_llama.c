@@ -1,7 +1,8 @@
 /*
- * import_llama: Llama and what differs from it by a detail. Rows of q and k are put in the order of NORM rotary pairs, but
- * where the pairs lie so there already (ERNIE) or the engine turns halves (OLMo, Seed-OSS). Names: ggml-org/llama.cpp
- * gguf-py/gguf/tensor_mapping.py, conversion/{llama,mistral3,granite,olmo,ernie}.py.
+ * import_llama: Llama and what differs from it by a detail. Rows of q and k are put in the order of
+ * NORM rotary pairs, but where the pairs lie so there already (ERNIE) or the engine turns halves
+ * (OLMo, Seed-OSS). Names: ggml-org/llama.cpp gguf-py/gguf/tensor_mapping.py,
+ * conversion/{llama,mistral3,granite,olmo,ernie}.py.
  */
 #include "config.h"
 #include "llm/import_impl.h"
@@ -13,8 +14,8 @@ static void llama_keys(struct import *im)
 	import_note_window(im);
 }
 
-static const struct import_row llama_rows[] = { ROWS_ENDS, ROWS_NORMS(ROW_NEED), ROWS_ATTENTION(ROW_Q, ROW_K), ROWS_FFN,
-						ROWS_END };
+static const struct import_row llama_rows[] = { ROWS_ENDS, ROWS_NORMS(ROW_NEED),
+						ROWS_ATTENTION(ROW_Q, ROW_K), ROWS_FFN, ROWS_END };
 
 /* ---- Mixtral ----------------------------------------------------------------------------- */
 
@@ -29,7 +30,8 @@ static const struct import_row mixtral_rows[] = {
 	ROWS_END,
 };
 
-/* ---- Ministral 3, Mistral Small 3.1: queries grow with their position --------------------------- */
+/* ---- Ministral 3, Mistral Small 3.1: queries grow with their position ---------------------------
+ */
 
 static void mistral3_keys(struct import *im)
 {
@@ -40,7 +42,8 @@ static void mistral3_keys(struct import *im)
 		import_put_f32(im, "attention.temperature_scale", beta);
 }
 
-/* ---- SmolLM3: no positions in every fourth layer ------------------------------------------------- */
+/* ---- SmolLM3: no positions in every fourth layer
+ * ------------------------------------------------- */
 
 static void smollm3_keys(struct import *im)
 {
@@ -53,12 +56,14 @@ static void smollm3_keys(struct import *im)
 			n = 0;
 	if (n != 4)
 		import_fail(im, ERR_UNSUPPORTED,
-			    "config.json: no_rope_layers: only each fourth layer may be without positions");
+			    "config.json: no_rope_layers: only each fourth layer may be without "
+			    "positions");
 	import_expect_flag(im, "use_sliding_window", false, false);
 	import_put_decoder(im, "silu");
 }
 
-/* ---- Granite: four multipliers ------------------------------------------------------------------- */
+/* ---- Granite: four multipliers
+ * ------------------------------------------------------------------- */
 
 static void granite_keys(struct import *im)
 {
@@ -80,7 +85,8 @@ static const struct import_row granitemoe_rows[] = {
 	ROWS_END,
 };
 
-/* ---- OLMo 2 and 3, OLMoE ------------------------------------------------------------------------- */
+/* ---- OLMo 2 and 3, OLMoE
+ * ------------------------------------------------------------------------- */
 
 static void olmo2_keys(struct import *im)
 {
@@ -90,8 +96,9 @@ static void olmo2_keys(struct import *im)
 	if (!window)
 		return;
 	import_put_windows(im, window, 4, false);
-	import_put_f32(im, "rope.freq_base_swa",
-		       import_rope_f64(im, "rope_theta", true, import_f64_or(im, "rope_theta", 10000)));
+	import_put_f32(
+		im, "rope.freq_base_swa",
+		import_rope_f64(im, "rope_theta", true, import_f64_or(im, "rope_theta", 10000)));
 }
 
 static void olmoe_keys(struct import *im)
@@ -113,10 +120,15 @@ static const struct import_row olmo2_rows[] = {
 	ROWS_FFN,
 	ROWS_END,
 };
-static const struct import_row olmoe_rows[] = { ROWS_ENDS, ROWS_NORMS(ROW_NEED), ROWS_ATTENTION(0, 0),
-						ROWS_HEAD_NORMS(ROW_NEED), ROWS_EXPERTS, ROWS_END };
+static const struct import_row olmoe_rows[] = { ROWS_ENDS,
+						ROWS_NORMS(ROW_NEED),
+						ROWS_ATTENTION(0, 0),
+						ROWS_HEAD_NORMS(ROW_NEED),
+						ROWS_EXPERTS,
+						ROWS_END };
 
-/* ---- others ------------------------------------------------------------------------------------ */
+/* ---- others ------------------------------------------------------------------------------------
+ */
 
 static const struct import_row seed_rows[] = {
 	ROWS_ENDS,
@@ -127,32 +139,76 @@ static const struct import_row seed_rows[] = {
 	ROWS_FFN,
 	ROWS_END,
 };
-static const struct import_row ernie_rows[] = { ROWS_ENDS, ROWS_NORMS(ROW_NEED), ROWS_ATTENTION(0, 0), ROWS_FFN, ROWS_END };
+static const struct import_row ernie_rows[] = { ROWS_ENDS, ROWS_NORMS(ROW_NEED),
+						ROWS_ATTENTION(0, 0), ROWS_FFN, ROWS_END };
 
 #define IGNORED "rotary_emb.|layers.*.self_attn.rotary_emb."
 #define VISION "vision_tower.|multi_modal_projector."
 
 const struct import_arch import_llama_archs[] = {
-	{ .name = "llama", .classes = "LlamaForCausalLM|LLaMAForCausalLM|MistralForCausalLM|LlamaModel|MistralModel",
-	  .prefixes = "model.", .rows = llama_rows, .ignored = IGNORED, .keys = llama_keys, .extra = import_rope_tensors },
-	{ .name = "llama", .classes = "MixtralForCausalLM", .prefixes = "model.", .rows = mixtral_rows, .ignored = IGNORED,
-	  .keys = llama_keys, .extra = import_rope_tensors },
-	{ .name = "mistral3", .classes = "Ministral3ForCausalLM|Mistral3ForConditionalGeneration",
-	  .prefixes = "model.|language_model.model.|model.language_model.|language_model.", .rows = llama_rows,
-	  .ignored = IGNORED "|" VISION, .keys = mistral3_keys },
-	{ .name = "smollm3", .classes = "SmolLM3ForCausalLM", .prefixes = "model.", .rows = llama_rows, .ignored = IGNORED,
-	  .defaults = "{\"tie_word_embeddings\":true}", .keys = smollm3_keys },
-	{ .name = "granite", .classes = "GraniteForCausalLM", .prefixes = "model.", .rows = llama_rows, .ignored = IGNORED,
+	{ .name = "llama",
+	  .classes = "LlamaForCausalLM|LLaMAForCausalLM|MistralForCausalLM|LlamaModel|MistralModel",
+	  .prefixes = "model.",
+	  .rows = llama_rows,
+	  .ignored = IGNORED,
+	  .keys = llama_keys,
+	  .extra = import_rope_tensors },
+	{ .name = "llama",
+	  .classes = "MixtralForCausalLM",
+	  .prefixes = "model.",
+	  .rows = mixtral_rows,
+	  .ignored = IGNORED,
+	  .keys = llama_keys,
+	  .extra = import_rope_tensors },
+	{ .name = "mistral3",
+	  .classes = "Ministral3ForCausalLM|Mistral3ForConditionalGeneration",
+	  .prefixes = "model.|language_model.model.|model.language_model.|language_model.",
+	  .rows = llama_rows,
+	  .ignored = IGNORED "|" VISION,
+	  .keys = mistral3_keys },
+	{ .name = "smollm3",
+	  .classes = "SmolLM3ForCausalLM",
+	  .prefixes = "model.",
+	  .rows = llama_rows,
+	  .ignored = IGNORED,
+	  .defaults = "{\"tie_word_embeddings\":true}",
+	  .keys = smollm3_keys },
+	{ .name = "granite",
+	  .classes = "GraniteForCausalLM",
+	  .prefixes = "model.",
+	  .rows = llama_rows,
+	  .ignored = IGNORED,
 	  .keys = granite_keys },
-	{ .name = "granitemoe", .classes = "GraniteMoeForCausalLM", .prefixes = "model.", .rows = granitemoe_rows,
-	  .ignored = IGNORED, .keys = granite_keys },
-	{ .name = "olmo2", .classes = "Olmo2ForCausalLM|Olmo3ForCausalLM", .prefixes = "model.", .rows = olmo2_rows,
-	  .ignored = IGNORED, .keys = olmo2_keys },
-	{ .name = "olmoe", .classes = "OlmoeForCausalLM", .prefixes = "model.", .rows = olmoe_rows, .ignored = IGNORED,
+	{ .name = "granitemoe",
+	  .classes = "GraniteMoeForCausalLM",
+	  .prefixes = "model.",
+	  .rows = granitemoe_rows,
+	  .ignored = IGNORED,
+	  .keys = granite_keys },
+	{ .name = "olmo2",
+	  .classes = "Olmo2ForCausalLM|Olmo3ForCausalLM",
+	  .prefixes = "model.",
+	  .rows = olmo2_rows,
+	  .ignored = IGNORED,
+	  .keys = olmo2_keys },
+	{ .name = "olmoe",
+	  .classes = "OlmoeForCausalLM",
+	  .prefixes = "model.",
+	  .rows = olmoe_rows,
+	  .ignored = IGNORED,
 	  .keys = olmoe_keys },
-	{ .name = "seed_oss", .classes = "SeedOssForCausalLM", .prefixes = "model.", .rows = seed_rows, .ignored = IGNORED,
+	{ .name = "seed_oss",
+	  .classes = "SeedOssForCausalLM",
+	  .prefixes = "model.",
+	  .rows = seed_rows,
+	  .ignored = IGNORED,
 	  .keys = llama_keys },
-	{ .name = "ernie4_5", .classes = "Ernie4_5ForCausalLM|Ernie4_5_ForCausalLM", .prefixes = "model.", .rows = ernie_rows,
-	  .ignored = IGNORED, .defaults = "{\"rope_theta\":500000}", .keys = llama_keys },
+	{ .name = "ernie4_5",
+	  .classes = "Ernie4_5ForCausalLM|Ernie4_5_ForCausalLM",
+	  .prefixes = "model.",
+	  .rows = ernie_rows,
+	  .ignored = IGNORED,
+	  .defaults = "{\"rope_theta\":500000}",
+	  .keys = llama_keys },
 	{ .name = NULL },
 };

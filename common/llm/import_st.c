@@ -1,5 +1,5 @@
-/* import_st: what sentence-transformers keeps beside a model: modules.json and its folders, prompts, the length limit.
- * Files and members: huggingface/sentence-transformers. */
+/* import_st: what sentence-transformers keeps beside a model: modules.json and its folders,
+ * prompts, the length limit. Files and members: huggingface/sentence-transformers. */
 #include "config.h"
 #include "llm/import_impl.h"
 #include "base/banned.h"
@@ -14,8 +14,8 @@ static struct str module_dir(struct import *im, struct json_val m)
 	if (json_str(&path, json_get(m, "path"), &im->a, im->e)) {
 		im->failed = true;
 		err_wrap(im->e, "modules.json");
-	} else if (path.n == 0 || path.n > 200 || memchr(path.p, '/', path.n) || memchr(path.p, 0, path.n) ||
-		   path.p[0] == '.') {
+	} else if (path.n == 0 || path.n > 200 || memchr(path.p, '/', path.n) ||
+		   memchr(path.p, 0, path.n) || path.p[0] == '.') {
 		import_fail(im, ERR_OPEN, "modules.json: \"%.*s\" is no folder beside config.json",
 			    (int)(path.n < 80 ? path.n : 80), path.p);
 	}
@@ -44,7 +44,8 @@ static struct str module_type(struct import *im, struct json_val m)
 
 /* ---- dense layers behind the pooling ----------------------------------------------------- */
 
-/* EmbeddingGemma has two, without bias or activation: dense_2 and dense_3 by the folders they lie in there. */
+/* EmbeddingGemma has two, without bias or activation: dense_2 and dense_3 by the folders they lie
+ * in there. */
 static void add_dense(struct import *im, struct json_val m)
 {
 	struct str dir = module_dir(im, m), type;
@@ -54,14 +55,16 @@ static void add_dense(struct import *im, struct json_val m)
 	char path[4096];
 
 	if (strcmp(im->arch->name, "gemma-embedding") || im->dense[k])
-		import_fail(im, ERR_UNSUPPORTED, "modules.json: a Dense layer is not supported in a %s model%s",
+		import_fail(im, ERR_UNSUPPORTED,
+			    "modules.json: a Dense layer is not supported in a %s model%s",
 			    im->arch->name, im->dense[k] ? " behind two others" : "");
 	act = json_get(module_config(im, m), "activation_function");
 	if (im->failed)
 		return;
-	if (act.type == JSON_STRING && !json_str(&type, act, &im->a, NULL) && !str_ends(type, STR("Identity")))
-		import_fail(im, ERR_UNSUPPORTED, "%.*s: activation_function %.*s does not run here", (int)dir.n, dir.p,
-			    (int)(type.n < 80 ? type.n : 80), type.p);
+	if (act.type == JSON_STRING && !json_str(&type, act, &im->a, NULL) &&
+	    !str_ends(type, STR("Identity")))
+		import_fail(im, ERR_UNSUPPORTED, "%.*s: activation_function %.*s does not run here",
+			    (int)dir.n, dir.p, (int)(type.n < 80 ? type.n : 80), type.p);
 	snprintf(path, sizeof path, "%s/%.*s", im->dir, (int)dir.n, dir.p);
 	if (!im->failed && safet_open(&im->dense[k], path, im->e))
 		im->failed = true;
@@ -69,8 +72,10 @@ static void add_dense(struct import *im, struct json_val m)
 		return;
 	t = safet_find(im->dense[k], "linear.weight");
 	if (!t || t->n_dims != 2 || safet_n_tensors(im->dense[k]) != 1)
-		import_fail(im, ERR_UNSUPPORTED, "%.*s: a Dense layer must have the tensor linear.weight and nothing else",
-			    (int)dir.n, dir.p);
+		import_fail(
+			im, ERR_UNSUPPORTED,
+			"%.*s: a Dense layer must have the tensor linear.weight and nothing else",
+			(int)dir.n, dir.p);
 	else
 		import_add_tensor(im, k ? "dense_3.weight" : "dense_2.weight", t);
 }
@@ -80,51 +85,62 @@ static void add_dense(struct import *im, struct json_val m)
 /* Qwen3-Reranker: LogitScore of sentence-transformers names the two tokens. */
 static void read_logit_score(struct import *im, struct json_val m)
 {
-	struct json_val cfg = module_config(im, m), yes = json_get(cfg, "true_token_id"), no = json_get(cfg, "false_token_id");
+	struct json_val cfg = module_config(im, m), yes = json_get(cfg, "true_token_id"),
+			no = json_get(cfg, "false_token_id");
 	uint64_t a, b, n = tok_n_vocab(im->tok);
 
 	if (im->failed)
 		return;
 	if (strcmp(im->arch->name, "qwen3"))
-		import_fail(im, ERR_UNSUPPORTED, "modules.json: a LogitScore layer is not supported in a %s model",
+		import_fail(im, ERR_UNSUPPORTED,
+			    "modules.json: a LogitScore layer is not supported in a %s model",
 			    im->arch->name);
 	else if (json_u64(&a, yes, NULL) || json_u64(&b, no, NULL) || a >= n || b >= n || a == b)
-		import_fail(im, ERR_UNSUPPORTED, "modules.json: LogitScore must name two tokens of the vocabulary");
+		import_fail(im, ERR_UNSUPPORTED,
+			    "modules.json: LogitScore must name two tokens of the vocabulary");
 	if (im->failed)
 		return;
 	im->yes = (int32_t)a;
 	im->no = (int32_t)b;
 }
 
-/* The same model from before that: its page says what it is (ggml-org/llama.cpp conversion/qwen.py looks there too). */
+/* The same model from before that: its page says what it is (ggml-org/llama.cpp conversion/qwen.py
+ * looks there too). */
 static void look_for_reranker(struct import *im)
 {
-	struct str page = strcmp(im->arch->name, "qwen3") ? STR("") : import_text(im, "README.md", false);
+	struct str page =
+		strcmp(im->arch->name, "qwen3") ? STR("") : import_text(im, "README.md", false);
 
 	if (str_find(page, STR("# Qwen3-Reranker"), 0) >= page.n)
 		return;
 	im->yes = tok_find(im->tok, STR("yes"));
 	im->no = tok_find(im->tok, STR("no"));
 	if (im->yes < 0 || im->no < 0)
-		import_fail(im, ERR_UNSUPPORTED, "README.md: Qwen3-Reranker, but the tokenizer has no \"yes\" and \"no\"");
+		import_fail(
+			im, ERR_UNSUPPORTED,
+			"README.md: Qwen3-Reranker, but the tokenizer has no \"yes\" and \"no\"");
 }
 
 /*
- * The prompt of Qwen3-Reranker's page, {query} and {document} being what llama.cpp's server and llm-embed fill; under the
- * key that llama.cpp has for it.
+ * The prompt of Qwen3-Reranker's page, {query} and {document} being what llama.cpp's server and
+ * llm-embed fill; under the key that llama.cpp has for it.
  */
 static void put_rerank_prompt(struct import *im)
 {
 	static const char prompt[] =
-		"<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
-		"provided. Note that the answer can only be \"yes\" or \"no\".<|im_end|>\n<|im_start|>user\n<Instruct>: Given a "
-		"web search query, retrieve relevant passages that answer the query\n<Query>: {query}\n<Document>: "
+		"<|im_start|>system\nJudge whether the Document meets the requirements based on "
+		"the Query and the Instruct "
+		"provided. Note that the answer can only be \"yes\" or "
+		"\"no\".<|im_end|>\n<|im_start|>user\n<Instruct>: Given a "
+		"web search query, retrieve relevant passages that answer the query\n<Query>: "
+		"{query}\n<Document>: "
 		"{document}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n";
 	struct str names[1] = { STR("rerank") };
 
 	if (!im->failed)
 		im->failed = gguf_put_strs(im->w, "tokenizer.chat_templates", names, 1, im->e) ||
-			     gguf_put_str(im->w, "tokenizer.chat_template.rerank", str_of(prompt), im->e);
+			     gguf_put_str(im->w, "tokenizer.chat_template.rerank", str_of(prompt),
+					  im->e);
 }
 
 void import_modules(struct import *im)
@@ -145,11 +161,13 @@ void import_modules(struct import *im)
 			read_logit_score(im, m);
 		else if (!str_ends(type, STR("Transformer")) && !str_ends(type, STR("Pooling")) &&
 			 !str_ends(type, STR("Normalize")))
-			import_fail(im, ERR_UNSUPPORTED, "modules.json: a %.*s layer is not supported",
+			import_fail(im, ERR_UNSUPPORTED,
+				    "modules.json: a %.*s layer is not supported",
 				    (int)(type.n < 80 ? type.n : 80), type.p);
 	}
 	if (!im->failed && im->dense[0] && !im->dense[1])
-		import_fail(im, ERR_UNSUPPORTED, "modules.json: one Dense layer alone is not supported");
+		import_fail(im, ERR_UNSUPPORTED,
+			    "modules.json: one Dense layer alone is not supported");
 }
 
 static void put_dense(struct import *im)
@@ -162,7 +180,8 @@ static void put_dense(struct import *im)
 
 		for (int i = 0; i < 2; i++) {
 			if (t->ne[i] > INT32_MAX)
-				import_fail(im, ERR_OPEN, "a Dense layer of %lld numbers", (long long)t->ne[i]);
+				import_fail(im, ERR_OPEN, "a Dense layer of %lld numbers",
+					    (long long)t->ne[i]);
 			import_put_u32(im, keys[k][i], (uint32_t)t->ne[i]);
 		}
 	}
@@ -194,7 +213,8 @@ static void put_pooling(struct import *im, struct json_val m)
 		}
 	if (n != 1 || !type)
 		import_fail(im, ERR_UNSUPPORTED,
-			    "modules.json: of poolings only mean, cls and last-token, one of them, are supported");
+			    "modules.json: of poolings only mean, cls and last-token, one of them, "
+			    "are supported");
 	import_put_u32(im, "pooling_type", type);
 }
 
@@ -209,9 +229,11 @@ static void put_key_str(struct import *im, const char *key, struct json_val v)
 /* Prefixes of queries and documents, and the length that the encoder was tuned for. */
 static void put_prompts(struct import *im)
 {
-	struct json_val prompts = json_get(import_json(im, "config_sentence_transformers.json", false), "prompts");
+	struct json_val prompts =
+		json_get(import_json(im, "config_sentence_transformers.json", false), "prompts");
 	struct json_val query = json_get(prompts, "query"), doc = json_get(prompts, "document");
-	struct json_val max = json_get(import_json(im, "sentence_bert_config.json", false), "max_seq_length");
+	struct json_val max =
+		json_get(import_json(im, "sentence_bert_config.json", false), "max_seq_length");
 	uint64_t n;
 
 	if (doc.type != JSON_STRING)
@@ -223,7 +245,8 @@ static void put_prompts(struct import *im)
 	if (im->failed || max.type != JSON_NUMBER)
 		return;
 	if (json_u64(&n, max, NULL) || n < 1 || n > INT32_MAX)
-		import_fail(im, ERR_OPEN, "sentence_bert_config.json: max_seq_length must be a count");
+		import_fail(im, ERR_OPEN,
+			    "sentence_bert_config.json: max_seq_length must be a count");
 	else
 		im->failed = gguf_put_u32(im->w, "llmu.max_length", (uint32_t)n, im->e) != 0;
 }

@@ -46,12 +46,11 @@ bool pack_is_weight(struct str name, uint32_t n_dims)
 {
 	/* ggml-org/llama.cpp src/llama-quant.cpp, tensor_allows_quantization(), for the models
 	 * known here */
-	static const char *const keep[] = { "_norm.weight",  "ffn_gate_inp.weight",
-					    "position_embd", "token_types",
-					    "ssm_conv1d",    "shortconv.conv",
-					    "altup",         "laurel",
-					    "attn_rel_b",    "per_layer_model_proj",
-					    "cls.output" };
+	static const char *const keep[] = {
+		"_norm.weight", "ffn_gate_inp.weight",  "position_embd", "token_types",
+		"ssm_conv1d",   "shortconv.conv",       "altup",         "laurel",
+		"attn_rel_b",   "per_layer_model_proj", "cls.output"
+	};
 
 	if (n_dims < 2 || !str_ends(name, STR("weight")))
 		return false;
@@ -237,8 +236,8 @@ static void permute_row(float *x, float *tmp, int64_t n, int64_t heads)
 }
 
 /*
- * Blocks of 32 four-bit numbers: gpt-oss keeps numbers 2 j and 2 j + 1 in byte j (low first) and the exponents apart, GGUF
- * numbers j and j + 16 behind the exponent.
+ * Blocks of 32 four-bit numbers: gpt-oss keeps numbers 2 j and 2 j + 1 in byte j (low first) and
+ * the exponents apart, GGUF numbers j and j + 16 behind the exponent.
  */
 static void repack_mxfp4(uint8_t *out, const uint8_t *blocks, const uint8_t *scales, int64_t n)
 {
@@ -303,8 +302,9 @@ static int stopped(struct err *e)
 /* Its bytes are the output as they lie. */
 static bool is_plain(const struct pack_item *it)
 {
-	return it->src.type == it->type && !it->heads && it->add == 0 && !it->parts && !it->scales &&
-	       it->step[0] == 1 && it->step[1] == it->ne[0] && (it->ne[2] == 1 || it->step[2] == it->ne[0] * it->ne[1]);
+	return it->src.type == it->type && !it->heads && it->add == 0 && !it->parts &&
+	       !it->scales && it->step[0] == 1 && it->step[1] == it->ne[0] &&
+	       (it->ne[2] == 1 || it->step[2] == it->ne[0] * it->ne[1]);
 }
 
 static int write_item(struct gguf_writer *w, struct slab *s, unsigned workers, struct os_pool *pool,
@@ -378,8 +378,8 @@ static void slab_release(struct slab *s, unsigned workers)
 
 static int can_read(const struct pack_item *it, struct err *e)
 {
-	if (it->scales || it->src.type == it->type || it->src.type == GGUF_F32 || it->src.type == GGUF_F64 ||
-	    kern_block(it->src.type))
+	if (it->scales || it->src.type == it->type || it->src.type == GGUF_F32 ||
+	    it->src.type == GGUF_F64 || kern_block(it->src.type))
 		return 0;
 	return err_set(e, ERR_UNSUPPORTED, "tensor %s: type %s cannot be converted", it->name,
 		       gguf_type_info(it->src.type)->name);
@@ -387,7 +387,10 @@ static int can_read(const struct pack_item *it, struct err *e)
 
 struct pack_item pack_item_of(const char *name, const struct gguf_tensor *t)
 {
-	struct pack_item it = { .name = name, .type = t->type, .n_dims = t->n_dims, .src = *t,
+	struct pack_item it = { .name = name,
+				.type = t->type,
+				.n_dims = t->n_dims,
+				.src = *t,
 				.step = { 1, t->ne[0], t->ne[0] * t->ne[1] } };
 
 	memcpy(it.ne, t->ne, sizeof it.ne);
@@ -416,7 +419,8 @@ void pack_say(const struct llm_watch *watch, const char *fmt, ...)
 	watch->say(watch->arg, text);
 }
 
-int pack_commit(struct gguf_writer *w, const char *path, const struct llm_watch *watch, struct err *e)
+int pack_commit(struct gguf_writer *w, const char *path, const struct llm_watch *watch,
+		struct err *e)
 {
 	struct stat st;
 

@@ -29,8 +29,9 @@ uint32_t pack_type(const struct pack_kind *k, const struct pack_model *m, struct
 		   int64_t ne0);
 
 /*
- * A tensor of the output: element (c, r, s) is the source's at + c step[0] + r step[1] + s step[2], in elements (of MXFP4
- * in blocks), which is how a transposed, halved or interleaved one is read in its place.
+ * A tensor of the output: element (c, r, s) is the source's at + c step[0] + r step[1] + s step[2],
+ * in elements (of MXFP4 in blocks), which is how a transposed, halved or interleaved one is read in
+ * its place.
  */
 struct pack_item {
 	const char *name;
@@ -39,9 +40,11 @@ struct pack_item {
 	int64_t ne[GGUF_MAX_DIMS];
 	struct gguf_tensor src;
 	int64_t at, step[3];
-	const uint8_t *const *parts; /* [ne[2]] where slice s begins, in the place of src.data and step[2]; or NULL */
-	const uint8_t *scales;       /* src.data are MXFP4 blocks of 16 bytes as gpt-oss has them, these their exponents */
-	float add;                   /* to every value */
+	const uint8_t *const *parts; /* [ne[2]] where slice s begins, in the place of src.data and
+					step[2]; or NULL */
+	const uint8_t *scales; /* src.data are MXFP4 blocks of 16 bytes as gpt-oss has them, these
+				  their exponents */
+	float add;             /* to every value */
 	int64_t heads; /* > 0: rows of each head from [2, d/2] to [d/2, 2] (rotary order of NORM) */
 };
 /* Tensor t as it is, under another name. */
@@ -52,8 +55,10 @@ int pack_declare(struct gguf_writer *w, const struct pack_item *items, size_t n,
 int pack_write(struct gguf_writer *w, const struct pack_item *items, size_t n, struct os_pool *pool,
 	       const struct llm_watch *watch, struct err *e);
 /* Frees w. */
-int pack_commit(struct gguf_writer *w, const char *path, const struct llm_watch *watch, struct err *e);
+int pack_commit(struct gguf_writer *w, const char *path, const struct llm_watch *watch,
+		struct err *e);
 /* Says one line, if anybody listens. */
-void pack_say(const struct llm_watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void pack_say(const struct llm_watch *watch, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 #endif

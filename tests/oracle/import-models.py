@@ -78,6 +78,8 @@ MODELS = {
     "cohere2": ("Cohere2ForCausalLM", SIZE | dict(num_hidden_layers=4, sliding_window=8, logit_scale=0.25), "bpe"),
     "bert": ("BertModel", ENCODER, "wordpiece"),
     "bert-rerank": ("BertForSequenceClassification", ENCODER | dict(num_labels=1), "wordpiece"),
+    "distilbert": ("DistilBertModel", dict(
+        dim=D, n_heads=HEADS, n_layers=2, hidden_dim=FF, max_position_embeddings=256, pad_token_id=0), "wordpiece"),
     "roberta": ("RobertaModel", ENCODER | dict(pad_token_id=1, max_position_embeddings=258, type_vocab_size=1), "bpe-ends"),
     "xlmr": ("XLMRobertaModel", ENCODER | dict(pad_token_id=1, max_position_embeddings=258, type_vocab_size=1), "unigram-ends"),
     "xlmr-rerank": ("XLMRobertaForSequenceClassification", ENCODER | dict(
@@ -100,7 +102,7 @@ MODELS = {
 }  # fmt: skip
 
 YES, NO = 77, 50
-POOLED = {"bert": "mean", "roberta": "cls", "xlmr": "mean", "nomic-bert": "mean", "modern-bert": "cls", "eurobert": "mean",
+POOLED = {"bert": "mean", "distilbert": "mean", "roberta": "cls", "xlmr": "mean", "nomic-bert": "mean", "modern-bert": "cls", "eurobert": "mean",
           "gemma-embedding": "mean", "qwen3-embedding": "lasttoken"}  # fmt: skip
 
 
