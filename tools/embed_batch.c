@@ -1,4 +1,5 @@
-/* embed_batch: dimensions and encoding_format of a record; /v1/embeddings, /v1/score and /v1/rerank. */
+/* embed_batch: dimensions and encoding_format of a record; /v1/embeddings, /v1/score and
+ * /v1/rerank. */
 #include "config.h"
 #include "embed.h"
 #include <math.h>
@@ -7,7 +8,7 @@
 struct wish {
 	enum llm_endpoint ep;
 	bool base64;
-	size_t n_left;     /* of the inputs, how many are the first texts of pairs */
+	size_t n_left; /* of the inputs, how many are the first texts of pairs */
 	uint32_t top;
 	struct llm_inputs in;
 };
@@ -41,7 +42,8 @@ static int number(uint32_t *out, struct json_val v, const char *name, struct err
 	if (!there(v))
 		return 0;
 	if (json_u64(&n, v, NULL) || n < 1 || n > UINT32_MAX)
-		return err_set(e, ERR_INVALID_FIELD, "`%s` must be a whole number, 1 or more", name);
+		return err_set(e, ERR_INVALID_FIELD, "`%s` must be a whole number, 1 or more",
+			       name);
 	*out = (uint32_t)n;
 	return 0;
 }
@@ -51,15 +53,18 @@ static int read_form(struct llm_ask *q, struct wish *w, struct record *r, struct
 {
 	struct json_val f = record_param(r, "encoding_format");
 
-	if (there(f) && !(f.type == JSON_STRING && (str_is(f.raw, "\"float\"") || str_is(f.raw, "\"base64\""))))
-		return err_set(e, ERR_INVALID_FIELD, "`encoding_format` must be \"float\" or \"base64\"");
+	if (there(f) &&
+	    !(f.type == JSON_STRING && (str_is(f.raw, "\"float\"") || str_is(f.raw, "\"base64\""))))
+		return err_set(e, ERR_INVALID_FIELD,
+			       "`encoding_format` must be \"float\" or \"base64\"");
 	if (there(f))
 		w->base64 = str_is(f.raw, "\"base64\"");
 	return number(&q->dimensions, record_param(r, "dimensions"), "dimensions", e);
 }
 
 /* One or more texts, appended; vLLM also takes objects with a member text. */
-static int add_texts(struct str *out, size_t *n, size_t max, struct json_val v, const char *name, struct arena *a, struct err *e)
+static int add_texts(struct str *out, size_t *n, size_t max, struct json_val v, const char *name,
+		     struct arena *a, struct err *e)
 {
 	struct json_iter it = json_elements(v);
 	bool list = v.type == JSON_ARRAY;
@@ -69,9 +74,13 @@ static int add_texts(struct str *out, size_t *n, size_t max, struct json_val v, 
 		if (one.type == JSON_OBJECT)
 			one = json_get(one, "text");
 		if (*n == max)
-			return err_set(e, ERR_INVALID_FIELD, "`%s`: at most %d texts go into one line", name, LLM_BATCH_INPUTS);
+			return err_set(e, ERR_INVALID_FIELD,
+				       "`%s`: at most %d texts go into one line", name,
+				       LLM_BATCH_INPUTS);
 		if (json_str(&out[*n], one, a, e))
-			return there(v) ? err_wrap(e, "`%s`", name) : err_set(e, ERR_MISSING_FIELD, "no `%s` in the body", name);
+			return there(v)
+				       ? err_wrap(e, "`%s`", name)
+				       : err_set(e, ERR_MISSING_FIELD, "no `%s` in the body", name);
 		++*n;
 		if (!list)
 			break;
@@ -100,27 +109,36 @@ static int read_pairs(struct llm_ask *q, struct wish *w, struct err *e)
 	if (n == w->n_left)
 		return err_set(e, ERR_INVALID_FIELD, "`%s` is empty", right);
 	if (w->n_left > 1 && (rank || n != 2 * w->n_left))
-		return err_set(e, ERR_INVALID_FIELD, "%zu of `%s` and %zu of `%s` make no pairs", w->n_left, left, n - w->n_left,
-			       right);
+		return err_set(e, ERR_INVALID_FIELD, "%zu of `%s` and %zu of `%s` make no pairs",
+			       w->n_left, left, n - w->n_left, right);
 	w->in = (struct llm_inputs){ .texts = texts, .n = n };
 	return 0;
 }
 
-static int read_question(struct embed_batch *x, struct llm_ask *q, struct wish *w, struct record *r, struct err *e)
+static int read_question(struct embed_batch *x, struct llm_ask *q, struct wish *w, struct record *r,
+			 struct err *e)
 {
 	if (w->ep == LLM_BATCH_CHAT || w->ep == LLM_BATCH_COMPLETION)
-		return err_set(e, ERR_UNSUPPORTED, "%.*s: llm-generate answers that", STR_ARG(q->url));
+		return err_set(e, ERR_UNSUPPORTED, "%.*s: llm-generate answers that",
+			       STR_ARG(q->url));
 	if (!x->b.l) /* the service gets it as it is */
 		return 0;
 	if (w->ep == LLM_BATCH_OTHER)
-		return err_set(e, ERR_UNSUPPORTED, "%.*s: only /v1/embeddings, /v1/score and /v1/rerank can be done here",
-			       STR_ARG(q->url));
+		return err_set(
+			e, ERR_UNSUPPORTED,
+			"%.*s: only /v1/embeddings, /v1/score and /v1/rerank can be done here",
+			STR_ARG(q->url));
 	if (w->ep == LLM_BATCH_EMBEDDINGS) {
 		if (x->pairs)
-			return err_set(e, ERR_UNSUPPORTED, "%s scores pairs of texts, it makes no vectors", llm_name(x->b.l));
+			return err_set(e, ERR_UNSUPPORTED,
+				       "%s scores pairs of texts, it makes no vectors",
+				       llm_name(x->b.l));
 		w->base64 = false; /* OpenAI's default */
 		q->inputs = &w->in;
-		return read_form(q, w, r, e) || llm_batch_inputs(&w->in, json_get(q->body, "input"), q->a, e) ? -1 : 0;
+		return read_form(q, w, r, e) ||
+				       llm_batch_inputs(&w->in, json_get(q->body, "input"), q->a, e)
+			       ? -1
+			       : 0;
 	}
 	if (read_pairs(q, w, e))
 		return -1;
@@ -129,7 +147,8 @@ static int read_question(struct embed_batch *x, struct llm_ask *q, struct wish *
 		return 0;
 	}
 	if (w->n_left > 1)
-		return err_set(e, ERR_UNSUPPORTED, "`text_1` must be one text where %s scores", llm_name(x->b.l));
+		return err_set(e, ERR_UNSUPPORTED, "`text_1` must be one text where %s scores",
+			       llm_name(x->b.l));
 	q->kind = LLM_ASK_RERANK;
 	q->text = w->in.texts[0];
 	q->docs = w->in.texts + 1;
@@ -137,7 +156,8 @@ static int read_question(struct embed_batch *x, struct llm_ask *q, struct wish *
 	return 0;
 }
 
-int embed_batch_begin(bool *is, struct embed_batch *x, struct llm_ask *q, struct record *r, struct err *e)
+int embed_batch_begin(bool *is, struct embed_batch *x, struct llm_ask *q, struct record *r,
+		      struct err *e)
 {
 	struct wish *w = arena_alloc(q->a, sizeof *w);
 
@@ -168,7 +188,8 @@ static float *cosines(size_t *n, const struct llm_ask *q, const struct wish *w, 
 	if (!out)
 		err_nomem(e);
 	for (size_t i = 0; out && i < *n; i++) {
-		const float *a = q->vector + (left > 1 ? i : 0) * dims, *b = q->vector + (left + i) * dims;
+		const float *a = q->vector + (left > 1 ? i : 0) * dims,
+			    *b = q->vector + (left + i) * dims;
 		double ab = 0, aa = 0, bb = 0;
 
 		for (size_t k = 0; k < dims; k++) {
@@ -191,9 +212,10 @@ int embed_batch_end(struct embed_batch *x, struct llm_ask *q, struct record *r, 
 	buf_reset(&x->body);
 	if (!x->b.l)
 		return llm_batch_end(r, q, STR(""), e);
-	q->call.prompt = json_get(q->body, w->ep == LLM_BATCH_EMBEDDINGS ? "input" :
-					   w->ep == LLM_BATCH_SCORE      ? "text_1" :
-									   "query").raw;
+	q->call.prompt = json_get(q->body, w->ep == LLM_BATCH_EMBEDDINGS ? "input"
+					   : w->ep == LLM_BATCH_SCORE    ? "text_1"
+									 : "query")
+				 .raw;
 	if (w->ep == LLM_BATCH_EMBEDDINGS)
 		rc = llm_batch_vectors(&x->body, q, q->vector, w->in.n, q->n_vector, w->base64, e);
 	else if (!scores && !(scores = cosines(&n, q, w, e)))
@@ -201,6 +223,7 @@ int embed_batch_end(struct embed_batch *x, struct llm_ask *q, struct record *r, 
 	else if (w->ep == LLM_BATCH_SCORE)
 		rc = llm_batch_scores(&x->body, q, scores, n, e);
 	else
-		rc = llm_batch_ranks(&x->body, q, scores, w->in.texts + 1, n, w->top ? w->top : n, e);
+		rc = llm_batch_ranks(&x->body, q, scores, w->in.texts + 1, n, w->top ? w->top : n,
+				     e);
 	return rc || llm_batch_end(r, q, buf_str(&x->body), e) ? -1 : 0;
 }

@@ -13,11 +13,26 @@ struct opts {
 };
 
 static const struct cli_opt options[] = {
-	{ .kind = CLI_K_STR, .letter = 'm', .name = "model", .arg = "MODEL", .help = "the answers of this model, as `calls` names it",
-	  .verbs = " purge ", .offset = offsetof(struct opts, model), .given = CLI_NOT_KEPT },
-	{ .kind = CLI_K_STR, .name = "older-than", .arg = "TIME", .help = "answers older than 90s, 12h, 30d", .verbs = " purge ",
-	  .offset = offsetof(struct opts, older), .given = CLI_NOT_KEPT },
-	{ .kind = CLI_K_FLAG, .name = "all", .help = "all answers", .verbs = " purge ", .offset = offsetof(struct opts, all),
+	{ .kind = CLI_K_STR,
+	  .letter = 'm',
+	  .name = "model",
+	  .arg = "MODEL",
+	  .help = "the answers of this model, as `calls` names it",
+	  .verbs = " purge ",
+	  .offset = offsetof(struct opts, model),
+	  .given = CLI_NOT_KEPT },
+	{ .kind = CLI_K_STR,
+	  .name = "older-than",
+	  .arg = "TIME",
+	  .help = "answers older than 90s, 12h, 30d",
+	  .verbs = " purge ",
+	  .offset = offsetof(struct opts, older),
+	  .given = CLI_NOT_KEPT },
+	{ .kind = CLI_K_FLAG,
+	  .name = "all",
+	  .help = "all answers",
+	  .verbs = " purge ",
+	  .offset = offsetof(struct opts, all),
 	  .given = CLI_NOT_KEPT },
 	CLI_END
 };
@@ -27,8 +42,10 @@ static const struct cli_verb verbs[] = {
 	{ "check", "FILE", "look for damage; exit 5 when there is some", NULL },
 	{ NULL, NULL, NULL, NULL }
 };
-static const char *const examples[] = { "llm-cache stats answers.db", "llm-cache purge answers.db --older-than 30d", NULL };
-static const struct cli_prog prog = { "llm-cache", "VERB FILE", "look after a file of --cache", options, verbs, examples };
+static const char *const examples[] = { "llm-cache stats answers.db",
+					"llm-cache purge answers.db --older-than 30d", NULL };
+static const struct cli_prog prog = { "llm-cache", "VERB FILE", "look after a file of --cache",
+				      options,     verbs,       examples };
 
 struct job {
 	const struct opts *o;
@@ -102,13 +119,15 @@ static int purge(struct job *j, struct err *e)
 	uint64_t n;
 
 	if (o->all ? o->model || o->older : !o->model && !o->older)
-		return cli_usage(e, "purge: which answers? --model NAME, --older-than TIME, or --all");
+		return cli_usage(e,
+				 "purge: which answers? --model NAME, --older-than TIME, or --all");
 	if (o->older) {
 		if (llm_read_seconds(&age, o->older, "--older-than", e))
 			return -1;
 		until = time_unix_s() - age - 1;
 	}
-	if (store_cache_purge(&n, j->cache, o->model ? str_of(o->model) : (struct str){ NULL, 0 }, until, e))
+	if (store_cache_purge(&n, j->cache, o->model ? str_of(o->model) : (struct str){ NULL, 0 },
+			      until, e))
 		return -1;
 	cli_info(j->c, "%s: %llu deleted", j->file, (unsigned long long)n);
 	return 0;
@@ -135,8 +154,10 @@ static int check(struct job *j, struct err *e)
 	if (store_cache_check(&n, j->cache, finding, j, e))
 		return -1;
 	if (n)
-		return err_set(e, ERR_OPEN, "cache %s: damaged: %llu findings; remove it, or give another --cache FILE", j->file,
-			       (unsigned long long)n);
+		return err_set(
+			e, ERR_OPEN,
+			"cache %s: damaged: %llu findings; remove it, or give another --cache FILE",
+			j->file, (unsigned long long)n);
 	cli_info(j->c, "%s: no damage found", j->file);
 	return 0;
 }
@@ -147,7 +168,9 @@ static int run(struct job *j, struct err *e)
 		const char *name;
 		int (*run)(struct job *j, struct err *e);
 		enum store_mode mode;
-	} table[] = { { "stats", stats, STORE_READ }, { "purge", purge, STORE_WRITE }, { "check", check, STORE_READ } };
+	} table[] = { { "stats", stats, STORE_READ },
+		      { "purge", purge, STORE_WRITE },
+		      { "check", check, STORE_READ } };
 	const struct store_cache_opts co = { 0 };
 	int rc = -1;
 
@@ -155,7 +178,8 @@ static int run(struct job *j, struct err *e)
 	for (size_t v = 0; v < sizeof table / sizeof *table; v++)
 		if (!strcmp(table[v].name, j->c->verb->name))
 			rc = store_cache_open(&j->cache, j->file, table[v].mode, &co, e) ||
-			     os_out_fd(&j->out, STDOUT_FILENO, "standard output", e) || table[v].run(j, e);
+			     os_out_fd(&j->out, STDOUT_FILENO, "standard output", e) ||
+			     table[v].run(j, e);
 	if (j->out && os_out_close(j->out, rc ? NULL : e))
 		rc = -1;
 	if (store_cache_close(j->cache, rc ? NULL : e))

@@ -33,8 +33,9 @@ static enum llm_endpoint endpoint(struct str url)
 static struct str url_of(struct json_val body)
 {
 	static const char *const names[][2] = {
-		{ "messages", "/v1/chat/completions" }, { "prompt", "/v1/completions" }, { "input", "/v1/embeddings" },
-		{ "text_1", "/v1/score" }, { "documents", "/v1/rerank" },
+		{ "messages", "/v1/chat/completions" }, { "prompt", "/v1/completions" },
+		{ "input", "/v1/embeddings" },          { "text_1", "/v1/score" },
+		{ "documents", "/v1/rerank" },
 	};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -55,11 +56,13 @@ static int check_model(struct llm_batch *b, struct str name, struct arena *a, st
 	if (str_is(name, llm_name(b->l)) || (b->known.n && str_eq(buf_str(&b->known), name)))
 		return 0;
 	buf_init(&path, 1 << 16);
-	same = z.n && !llm_find(&path, NULL, z.p, b->role, NULL) && os_same_file(path.p, gguf_path(llm_gguf(b->l)));
+	same = z.n && !llm_find(&path, NULL, z.p, b->role, NULL) &&
+	       os_same_file(path.p, gguf_path(llm_gguf(b->l)));
 	buf_release(&path);
 	if (!same)
 		return err_set(e, ERR_MODEL_NOT_FOUND,
-			       "body.model is %.*s, this run has %s: -m MODEL answers all lines with one, --base-url asks "
+			       "body.model is %.*s, this run has %s: -m MODEL answers all lines "
+			       "with one, --base-url asks "
 			       "a service",
 			       (int)(name.n < 80 ? name.n : 80), name.p, llm_name(b->l));
 	buf_reset(&b->known);
@@ -69,19 +72,22 @@ static int check_model(struct llm_batch *b, struct str name, struct arena *a, st
 
 static int check_line(const struct llm_ask *q, struct err *e)
 {
-	struct json_val method = json_get(q->record, "method"), stream = json_get(q->body, "stream");
+	struct json_val method = json_get(q->record, "method"),
+			stream = json_get(q->body, "stream");
 	bool on = false;
 
 	if (there(method) && !(method.type == JSON_STRING && str_is(method.raw, "\"POST\"")))
 		return err_set(e, ERR_INVALID_FIELD, "`method` must be \"POST\"");
 	if (!q->url.n)
-		return err_set(e, ERR_MISSING_FIELD, "no `url`, and a body that does not say what is asked");
+		return err_set(e, ERR_MISSING_FIELD,
+			       "no `url`, and a body that does not say what is asked");
 	if (there(stream) && (json_bool(&on, stream, e) || on))
 		return err_set(e, ERR_UNSUPPORTED, "body.stream: a line of a Batch has one answer");
 	return 0;
 }
 
-int llm_batch_begin(enum llm_endpoint *out, struct llm_ask *q, struct llm_batch *b, struct record *r, struct err *e)
+int llm_batch_begin(enum llm_endpoint *out, struct llm_ask *q, struct llm_batch *b,
+		    struct record *r, struct err *e)
 {
 	struct json_val body = record_batch(r), url, model;
 	struct str name;
@@ -101,7 +107,8 @@ int llm_batch_begin(enum llm_endpoint *out, struct llm_ask *q, struct llm_batch 
 	model = json_get(body, "model");
 	if (!b->l || b->model || !there(model))
 		return 0;
-	return json_str(&name, model, q->a, e) ? err_wrap(e, "body.model") : check_model(b, name, q->a, e);
+	return json_str(&name, model, q->a, e) ? err_wrap(e, "body.model")
+					       : check_model(b, name, q->a, e);
 }
 
 /* ---- the first line -------------------------------------------------------------------------- */
@@ -150,8 +157,8 @@ static const char *first_model(struct str text, struct arena *a)
 	return arena_str(a, s).p;
 }
 
-int llm_batch_find(struct buf *path, struct buf *how, const char *name, enum llm_role role, const char *const *files,
-		   size_t n_files, struct err *e)
+int llm_batch_find(struct buf *path, struct buf *how, const char *name, enum llm_role role,
+		   const char *const *files, size_t n_files, struct err *e)
 {
 	const char *first = NULL;
 	struct arena a;
@@ -176,7 +183,8 @@ int llm_batch_find(struct buf *path, struct buf *how, const char *name, enum llm
 
 /* ---- texts to embed -------------------------------------------------------------------------- */
 
-static int input_ids(struct llm_inputs *out, size_t i, struct json_val v, struct arena *a, struct err *e)
+static int input_ids(struct llm_inputs *out, size_t i, struct json_val v, struct arena *a,
+		     struct err *e)
 {
 	if (json_i32s(&out->ids[i], &out->n_ids[i], v, a, e))
 		return err_wrap(e, "input");
@@ -187,7 +195,8 @@ int llm_batch_inputs(struct llm_inputs *out, struct json_val input, struct arena
 {
 	struct json_iter it = json_elements(input);
 	struct json_val v = input;
-	bool list = input.type == JSON_ARRAY && json_next(&v, &it), ids = v.type == JSON_NUMBER, many = list && !ids;
+	bool list = input.type == JSON_ARRAY && json_next(&v, &it), ids = v.type == JSON_NUMBER,
+	     many = list && !ids;
 	size_t n = many ? json_count(input) : 1;
 	struct str *texts;
 
@@ -196,7 +205,9 @@ int llm_batch_inputs(struct llm_inputs *out, struct json_val input, struct arena
 		return err_set(e, there(input) ? ERR_INVALID_FIELD : ERR_MISSING_FIELD,
 			       "`input` must be a text, texts, token ids or lists of these");
 	if (n > LLM_BATCH_INPUTS)
-		return err_set(e, ERR_INVALID_FIELD, "`input` has %zu texts, at most %d go into one line", n, LLM_BATCH_INPUTS);
+		return err_set(e, ERR_INVALID_FIELD,
+			       "`input` has %zu texts, at most %d go into one line", n,
+			       LLM_BATCH_INPUTS);
 	if (v.type == JSON_STRING) {
 		out->texts = texts = arena_alloc(a, n * sizeof *texts);
 		it = json_elements(input);
@@ -332,8 +343,10 @@ int llm_batch_fail(struct record *r, const struct llm_ask *q, struct err *e)
 	json_w_strz(&w, err_name(q->err.code));
 	json_w_end(&w, '}');
 	json_w_end(&w, '}');
-	put_response(&x, q, status, q->reply.n && !json_parse(&own, q->reply, NULL) ? own.raw : buf_str(&body));
-	rc = buf_check(&body, e) || buf_check(&b, e) || record_set_raw(r, "response", buf_str(&b), e);
+	put_response(&x, q, status,
+		     q->reply.n && !json_parse(&own, q->reply, NULL) ? own.raw : buf_str(&body));
+	rc = buf_check(&body, e) || buf_check(&b, e) ||
+	     record_set_raw(r, "response", buf_str(&b), e);
 	buf_release(&b);
 	buf_release(&body);
 	return rc ? -1 : 0;

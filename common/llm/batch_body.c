@@ -1,8 +1,10 @@
-/* batch_body: what models of this machine answer, as OpenAI's API (of scores and ranks vLLM's) has it. */
+/* batch_body: what models of this machine answer, as OpenAI's API (of scores and ranks vLLM's) has
+ * it. */
 #include "config.h"
 #include "llm/batch.h"
 
-static void put_head(struct json_w *w, const struct llm_ask *q, const char *prefix, const char *object)
+static void put_head(struct json_w *w, const struct llm_ask *q, const char *prefix,
+		     const char *object)
 {
 	char name[LLM_BATCH_NAME];
 
@@ -82,10 +84,12 @@ static void put_top(struct json_w *w, struct json_val list)
 	json_w_end(w, '}');
 }
 
-/* The chat form's log-probabilities as completions have them; offsets count from the beginning of the answer, as vLLM's. */
+/* The chat form's log-probabilities as completions have them; offsets count from the beginning of
+ * the answer, as vLLM's. */
 static int put_logprobs(struct json_w *w, struct str chat, struct arena *a, struct err *e)
 {
-	static const char *const names[] = { "tokens", "token_logprobs", "top_logprobs", "text_offset" };
+	static const char *const names[] = { "tokens", "token_logprobs", "top_logprobs",
+					     "text_offset" };
 	struct json_val v, content;
 	size_t at = 0;
 
@@ -151,8 +155,8 @@ int llm_batch_choices(struct buf *out, const struct llm_ask *q, struct err *e)
 	return put_usage(&w, q, e);
 }
 
-int llm_batch_vectors(struct buf *out, const struct llm_ask *q, const float *v, size_t n, size_t dims, bool base64,
-		      struct err *e)
+int llm_batch_vectors(struct buf *out, const struct llm_ask *q, const float *v, size_t n,
+		      size_t dims, bool base64, struct err *e)
 {
 	struct json_w w = json_w(out);
 
@@ -180,7 +184,8 @@ int llm_batch_vectors(struct buf *out, const struct llm_ask *q, const float *v, 
 	return put_usage(&w, q, e);
 }
 
-int llm_batch_scores(struct buf *out, const struct llm_ask *q, const float *scores, size_t n, struct err *e)
+int llm_batch_scores(struct buf *out, const struct llm_ask *q, const float *scores, size_t n,
+		     struct err *e)
 {
 	struct json_w w = json_w(out);
 
@@ -201,8 +206,8 @@ int llm_batch_scores(struct buf *out, const struct llm_ask *q, const float *scor
 	return put_usage(&w, q, e);
 }
 
-int llm_batch_ranks(struct buf *out, const struct llm_ask *q, const float *scores, const struct str *docs, size_t n, size_t top,
-		    struct err *e)
+int llm_batch_ranks(struct buf *out, const struct llm_ask *q, const float *scores,
+		    const struct str *docs, size_t n, size_t top, struct err *e)
 {
 	struct topk_item *best = ckd_alloc(n + 1, sizeof *best);
 	struct json_w w = json_w(out);

@@ -1,4 +1,5 @@
-/* cached: what was asked before is answered from a file; what is asked twice at once is asked once. */
+/* cached: what was asked before is answered from a file; what is asked twice at once is asked once.
+ */
 #include "config.h"
 #include "llm/cached_impl.h"
 #include <time.h>
@@ -8,14 +9,14 @@ enum { N_CHAINS = 1024, CLAIMS = 256 };
 
 /* A question with no answer yet. The first of equal ones is in its chain; the others follow it. */
 struct node {
-	struct llm_ask inner;    /* what the backend behind is asked; first: it comes back as such */
-	struct llm_ask *q;       /* whose it is */
+	struct llm_ask inner; /* what the backend behind is asked; first: it comes back as such */
+	struct llm_ask *q;    /* whose it is */
 	struct cached_key key;
-	bool keep;               /* its answer is for the file */
+	bool keep; /* its answer is for the file */
 	bool claimed;
 	struct node *followers;
-	struct node *chain;      /* the next one that begins with the same bytes */
-	struct node *next;       /* on its list */
+	struct node *chain; /* the next one that begins with the same bytes */
+	struct node *next;  /* on its list */
 };
 struct list {
 	struct node *first, **last;
@@ -105,15 +106,16 @@ static int say(struct llm_ask *q, const char *json, struct err *e)
 }
 
 /* q is answered by c->value. */
-static int answer(struct cached *c, struct llm_ask *q, const struct cached_key *k, int64_t age_s, struct err *e)
+static int answer(struct cached *c, struct llm_ask *q, const struct cached_key *k, int64_t age_s,
+		  struct err *e)
 {
 	bool exact = true;
 	char t[96];
 
 	if (cached_unpack(q, &exact, buf_str(&c->value), k->exact, e))
 		return -1;
-	snprintf(t, sizeof t, "{\"status\":\"hit\",\"kind\":\"%s\",\"age_s\":%lld}", exact ? "exact" : "normalised",
-		 (long long)(age_s < 0 ? 0 : age_s));
+	snprintf(t, sizeof t, "{\"status\":\"hit\",\"kind\":\"%s\",\"age_s\":%lld}",
+		 exact ? "exact" : "normalised", (long long)(age_s < 0 ? 0 : age_s));
 	q->call.t_queued = q->call.t_done = time_mono_ns();
 	for (uint32_t i = 0; q->on_text && i < q->n; i++)
 		q->on_text(q, i, q->answers[i].text);
@@ -136,8 +138,8 @@ static int answer_all(struct cached *c, struct node *x, int64_t age_s, struct er
 	return rc;
 }
 
-/* The backend has answered. What failed for one may go well for the next; what stands in for a model is no answer of that
- * model. */
+/* The backend has answered. What failed for one may go well for the next; what stands in for a
+ * model is no answer of that model. */
 static int finish(struct cached *c, struct node *x, struct err *e)
 {
 	struct node *next = x->followers, **chain = chain_of(c, &x->key);
@@ -150,7 +152,8 @@ static int finish(struct cached *c, struct node *x, struct err *e)
 	kept = x->keep && !q->err.code && !q->stand_in;
 	if (kept)
 		rc = cached_pack(&c->value, q, x->key.exact, e) ||
-		     store_cache_put(c->store, x->key.find, str_of(q->call.model), buf_str(&c->value), e);
+		     store_cache_put(c->store, x->key.find, str_of(q->call.model),
+				     buf_str(&c->value), e);
 	else if (x->claimed)
 		rc = store_cache_release(c->store, x->key.find, e);
 	c->misses += kept;
@@ -201,7 +204,8 @@ static int submit(struct llm_backend *b, struct llm_ask *q, struct err *e)
 
 	buf_reset(&c->text);
 	/* what is no question for it the backend says itself */
-	keep = !llm_key(&c->text, c->behind, q, NULL) && !cached_key(&k, buf_str(&c->text), q->kind, c->same, q->a, NULL) &&
+	keep = !llm_key(&c->text, c->behind, q, NULL) &&
+	       !cached_key(&k, buf_str(&c->text), q->kind, c->same, q->a, NULL) &&
 	       (c->sampled || !k.random);
 	leader = keep ? leader_of(c, &k) : NULL;
 	c->n++;
@@ -242,7 +246,8 @@ static int claim(struct cached *c, struct list *l, struct err *e)
 		struct node *x = pop(l);
 		bool found = false;
 
-		if (whose[i] == STORE_THERE && store_cache_get(&c->value, &age, &found, c->store, x->key.find, e)) {
+		if (whose[i] == STORE_THERE &&
+		    store_cache_get(&c->value, &age, &found, c->store, x->key.find, e)) {
 			push(l, x);
 			return -1;
 		}
@@ -346,8 +351,8 @@ static const struct llm_backend_ops ops = { room, submit, step, busy, key, descr
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /* A whole number and a unit, one of `units`, each worth so much. */
-static int read_unit(uint64_t *out, const char *text, const char *units, const uint64_t *worth, const char *what,
-		     const char *want, struct err *e)
+static int read_unit(uint64_t *out, const char *text, const char *units, const uint64_t *worth,
+		     const char *what, const char *want, struct err *e)
 {
 	struct str s = str_of(text);
 	const char *u = s.n ? strchr(units, s.p[s.n - 1]) : NULL;
@@ -383,9 +388,10 @@ int llm_cached_new(struct llm_backend **io, const struct llm_cache_opts *o, stru
 	struct cached *c;
 
 	if (!o->file)
-		return o->ttl || o->max || o->normalize || o->sampled ?
-			       cli_usage(e, "--cache-ttl, --cache-max, --cache-normalize and --cache-sampled belong to --cache") :
-			       0;
+		return o->ttl || o->max || o->normalize || o->sampled
+			       ? cli_usage(e, "--cache-ttl, --cache-max, --cache-normalize and "
+					      "--cache-sampled belong to --cache")
+			       : 0;
 	if ((o->ttl && llm_read_seconds(&so.ttl_s, o->ttl, "--cache-ttl", e)) ||
 	    (o->max && llm_read_bytes(&so.max_bytes, o->max, "--cache-max", e)))
 		return -1;

@@ -1,9 +1,10 @@
-/* cached_key: a question in one form: members by name, no blanks, escapes and numbers written one way. */
+/* cached_key: a question in one form: members by name, no blanks, escapes and numbers written one
+ * way. */
 #include "config.h"
 #include "llm/cached_impl.h"
 
-/* As RFC 8785, but for two things: members are in the order of their bytes, and whole numbers keep their digits, for a 64-bit
- * seed is no double. */
+/* As RFC 8785, but for two things: members are in the order of their bytes, and whole numbers keep
+ * their digits, for a 64-bit seed is no double. */
 struct form {
 	struct buf *out;
 	struct arena *a;
@@ -29,7 +30,8 @@ static int by_key(const void *x, const void *y)
 /* Under these names stands what a person wrote. */
 static bool holds_text(struct str name)
 {
-	static const char *const names[] = { "content", "text", "input", "prompt", "query", "documents" };
+	static const char *const names[] = { "content", "text",  "input",
+					     "prompt",  "query", "documents" };
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (str_is(name, names[i]))
@@ -93,7 +95,8 @@ static void put_number(struct form *f, struct json_val v)
 
 	if (str_is(v.raw, "-0"))
 		buf_addc(f->out, '0');
-	else if (!memchr(v.raw.p, '.', v.raw.n) && !memchr(v.raw.p, 'e', v.raw.n) && !memchr(v.raw.p, 'E', v.raw.n))
+	else if (!memchr(v.raw.p, '.', v.raw.n) && !memchr(v.raw.p, 'e', v.raw.n) &&
+		 !memchr(v.raw.p, 'E', v.raw.n))
 		buf_adds(f->out, v.raw);
 	else if (d = num_json_f64(v.raw), d - d != 0) /* beyond a double */
 		buf_adds(f->out, v.raw);
@@ -101,16 +104,17 @@ static void put_number(struct form *f, struct json_val v)
 		buf_add(f->out, t, num_put_f64(t, d == 0 ? 0 : d));
 }
 
-/* Typewriter quotation marks and dashes for the typographic ones, one blank for many, none at the ends. */
+/* Typewriter quotation marks and dashes for the typographic ones, one blank for many, none at the
+ * ends. */
 static void put_plain(struct buf *out, struct str s)
 {
 	static const struct {
 		const char *from, *to;
 	} marks[] = {
-		{ "\u2018", "'" }, { "\u2019", "'" }, { "\u201a", "'" }, { "\u201b", "'" },
+		{ "\u2018", "'" },  { "\u2019", "'" },  { "\u201a", "'" },  { "\u201b", "'" },
 		{ "\u201c", "\"" }, { "\u201d", "\"" }, { "\u201e", "\"" }, { "\u00ab", "\"" },
-		{ "\u00bb", "\"" }, { "\u2010", "-" }, { "\u2011", "-" }, { "\u2013", "-" },
-		{ "\u2014", "-" }, { "\u00a0", " " }, { "\u2009", " " }, { "\u202f", " " },
+		{ "\u00bb", "\"" }, { "\u2010", "-" },  { "\u2011", "-" },  { "\u2013", "-" },
+		{ "\u2014", "-" },  { "\u00a0", " " },  { "\u2009", " " },  { "\u202f", " " },
 		{ "\u3000", " " },
 	};
 	size_t from = out->n;
@@ -118,7 +122,8 @@ static void put_plain(struct buf *out, struct str s)
 	for (size_t i = 0; i < s.n;) {
 		struct str one = { s.p + i, 1 };
 
-		for (size_t m = 0; (unsigned char)s.p[i] >= 0x80 && m < sizeof marks / sizeof *marks; m++)
+		for (size_t m = 0;
+		     (unsigned char)s.p[i] >= 0x80 && m < sizeof marks / sizeof *marks; m++)
 			if (str_starts(str_sub(s, i, s.n), str_of(marks[m].from))) {
 				one = str_of(marks[m].to);
 				i += strlen(marks[m].from) - 1;
@@ -177,13 +182,14 @@ static int put(struct form *f, struct json_val v, bool is_text, struct err *e)
 	}
 }
 
-static int digest(uint8_t out[STORE_KEY_LEN], struct json_val v, enum llm_kind kind, enum llm_same same, struct buf *b,
-		  struct arena *a, struct err *e)
+static int digest(uint8_t out[STORE_KEY_LEN], struct json_val v, enum llm_kind kind,
+		  enum llm_same same, struct buf *b, struct arena *a, struct err *e)
 {
 	struct form f = { b, a, same };
 
 	buf_reset(b);
-	/* the first number goes up when the form of answers changes, or what the same question gives */
+	/* the first number goes up when the form of answers changes, or what the same question
+	 * gives */
 	buf_addf(b, "llm-utils 1 %d %d ", (int)kind, (int)same);
 	if (put(&f, v, false, e) || buf_check(b, e))
 		return -1;
@@ -191,14 +197,15 @@ static int digest(uint8_t out[STORE_KEY_LEN], struct json_val v, enum llm_kind k
 	return 0;
 }
 
-/* Does the model of a service draw by lot? It does unless it is told not to, or how. A model of this machine always has a
- * seed. */
+/* Does the model of a service draw by lot? It does unless it is told not to, or how. A model of
+ * this machine always has a seed. */
 static bool draws(struct json_val key, enum llm_kind kind)
 {
 	static const char *const places[] = { "body", "params", "" };
 	double temperature;
 
-	if (kind == LLM_ASK_VECTOR || kind == LLM_ASK_RERANK || json_get(key, "model_digest").type == JSON_STRING)
+	if (kind == LLM_ASK_VECTOR || kind == LLM_ASK_RERANK ||
+	    json_get(key, "model_digest").type == JSON_STRING)
 		return false;
 	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
 		struct json_val p = *places[i] ? json_get(key, places[i]) : key;
@@ -210,7 +217,8 @@ static bool draws(struct json_val key, enum llm_kind kind)
 	return true;
 }
 
-int cached_key(struct cached_key *out, struct str key, enum llm_kind kind, enum llm_same same, struct arena *a, struct err *e)
+int cached_key(struct cached_key *out, struct str key, enum llm_kind kind, enum llm_same same,
+	       struct arena *a, struct err *e)
 {
 	struct json_val v;
 	struct buf b;

@@ -1,4 +1,5 @@
-/* cached_pack: an answer as bytes. Strings with their length, numbers of 8 bytes, little-endian; a NUL behind each string. */
+/* cached_pack: an answer as bytes. Strings with their length, numbers of 8 bytes, little-endian; a
+ * NUL behind each string. */
 #include "config.h"
 #include "llm/cached_impl.h"
 #include <endian.h>
@@ -33,7 +34,8 @@ static struct str str_or(const char *z)
 	return z ? str_of(z) : STR("");
 }
 
-int cached_pack(struct buf *out, const struct llm_ask *q, const uint8_t exact[STORE_KEY_LEN], struct err *e)
+int cached_pack(struct buf *out, const struct llm_ask *q, const uint8_t exact[STORE_KEY_LEN],
+		struct err *e)
 {
 	const struct llm_call *c = &q->call;
 	uint8_t hash[HASH_SHA256_LEN];
@@ -145,7 +147,8 @@ static void get_call(struct llm_call *call, struct str *reply, struct cursor *c)
 	call->has_completion = get_u64(c) != 0;
 }
 
-int cached_unpack(struct llm_ask *q, bool *is_exact, struct str value, const uint8_t exact[STORE_KEY_LEN], struct err *e)
+int cached_unpack(struct llm_ask *q, bool *is_exact, struct str value,
+		  const uint8_t exact[STORE_KEY_LEN], struct err *e)
 {
 	struct str copy = arena_str(q->a, value);
 	struct cursor c = { copy, copy.n < STORE_KEY_LEN };
@@ -163,7 +166,8 @@ int cached_unpack(struct llm_ask *q, bool *is_exact, struct str value, const uin
 		q->status = (int)get_u64(&c);
 		n = get_u64(&c);
 		c.bad |= n > LLM_MAX_SAMPLES;
-		q->answers = c.bad ? NULL : arena_alloc(q->a, (size_t)(n ? n : 1) * sizeof *q->answers);
+		q->answers =
+			c.bad ? NULL : arena_alloc(q->a, (size_t)(n ? n : 1) * sizeof *q->answers);
 		for (q->n = 0; q->answers && q->n < n; q->n++) {
 			struct llm_answer *a = &q->answers[q->n];
 
@@ -177,6 +181,9 @@ int cached_unpack(struct llm_ask *q, bool *is_exact, struct str value, const uin
 		q->scores = get_floats(&n_scores, &c, q->a);
 		c.bad |= !q->answers || c.rest.n || (q->scores && n_scores != q->n_docs);
 	}
-	return c.bad ? err_set(e, ERR_OPEN, "the cache holds an answer that cannot be read: remove it, or give another "
-					    "--cache FILE") : 0;
+	return c.bad ? err_set(e, ERR_OPEN,
+			       "the cache holds an answer that cannot be read: remove it, or give "
+			       "another "
+			       "--cache FILE")
+		     : 0;
 }

@@ -1,4 +1,5 @@
-/* cached_test: a cache in front of a backend that counts: who is asked, what comes back, what counts as the same. */
+/* cached_test: a cache in front of a backend that counts: who is asked, what comes back, what
+ * counts as the same. */
 #include "config.h"
 #include "llm/cached_impl.h"
 #include "tap.h"
@@ -9,7 +10,8 @@ static char dir[] = "/tmp/llmu-cached.XXXXXX";
 static struct err e;
 static struct arena arena;
 
-/* ---- a backend that echoes --------------------------------------------------------------------- */
+/* ---- a backend that echoes ---------------------------------------------------------------------
+ */
 
 struct fake {
 	struct llm_backend b;
@@ -18,7 +20,7 @@ struct fake {
 	const char *service; /* NULL: a local model */
 	unsigned asked, fail_next, stand_in_next;
 	unsigned slow_us;
-	int log;             /* a byte a question, or -1 */
+	int log; /* a byte a question, or -1 */
 };
 
 static size_t fake_room(const struct llm_backend *b)
@@ -59,7 +61,10 @@ static int fake_step(struct llm_ask **done, struct llm_backend *b, bool more, st
 	q->n = 2;
 	q->answers = arena_alloc(q->a, 2 * sizeof *q->answers);
 	for (int i = 0; i < 2; i++)
-		q->answers[i] = (struct llm_answer){ .text = q->text, .finish = STR("stop"), .logprobs = i ? STR("{\"content\":[]}") : STR("") };
+		q->answers[i] =
+			(struct llm_answer){ .text = q->text,
+					     .finish = STR("stop"),
+					     .logprobs = i ? STR("{\"content\":[]}") : STR("") };
 	q->vector = arena_alloc(q->a, 3 * sizeof(float));
 	for (int i = 0; i < 3; i++)
 		q->vector[i] = (float)q->text.n + (float)i * 0.1F;
@@ -68,9 +73,16 @@ static int fake_step(struct llm_ask **done, struct llm_backend *b, bool more, st
 	q->n_kept = 7;
 	q->status = 200;
 	q->reply = STR("{\"x\":1}");
-	q->call = (struct llm_call){ .stage = "generate", .model = "fake", .digest = "d", .prompt_tokens = q->text.n,
-				     .completion_tokens = 4, .has_completion = true, .params = STR("{\"seed\":0}"),
-				     .prompt = q->text, .request_id = STR("r1"), .attempts = 1 };
+	q->call = (struct llm_call){ .stage = "generate",
+				     .model = "fake",
+				     .digest = "d",
+				     .prompt_tokens = q->text.n,
+				     .completion_tokens = 4,
+				     .has_completion = true,
+				     .params = STR("{\"seed\":0}"),
+				     .prompt = q->text,
+				     .request_id = STR("r1"),
+				     .attempts = 1 };
 	return 0;
 }
 
@@ -112,9 +124,11 @@ static void fake_free(struct llm_backend *b)
 	(void)b;
 }
 
-static const struct llm_backend_ops fake_ops = { fake_room, fake_submit, fake_step, fake_busy, fake_key, fake_describe, fake_free };
+static const struct llm_backend_ops fake_ops = { fake_room, fake_submit,   fake_step, fake_busy,
+						 fake_key,  fake_describe, fake_free };
 
-/* ---- asking ------------------------------------------------------------------------------------ */
+/* ---- asking ------------------------------------------------------------------------------------
+ */
 
 static char path[256];
 
@@ -131,14 +145,17 @@ static struct llm_backend *open_cache(struct fake *f, const char *name, int norm
 }
 
 /* All of them at once; how many hits there were, -1 for a wrong answer. */
-static int ask(struct llm_backend *b, struct llm_ask *q, const char *const *texts, size_t n, const char *params)
+static int ask(struct llm_backend *b, struct llm_ask *q, const char *const *texts, size_t n,
+	       const char *params)
 {
 	int hits = 0, bad = 0;
 	struct llm_ask *done;
 	size_t n_done = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		q[i] = (struct llm_ask){ .kind = LLM_ASK_CHAT, .a = &arena, .text = str_of(texts[i]), .user = &q[i] };
+		q[i] = (struct llm_ask){
+			.kind = LLM_ASK_CHAT, .a = &arena, .text = str_of(texts[i]), .user = &q[i]
+		};
 		if (params)
 			bad += json_parse(&q[i].params, str_of(params), &e);
 		bad += llm_submit(b, &q[i], &e);
@@ -153,9 +170,11 @@ static int ask(struct llm_backend *b, struct llm_ask *q, const char *const *text
 		if (done->err.code)
 			continue;
 		hits += str_find(done->call.cache, STR("\"hit\""), 0) < done->call.cache.n;
-		bad += done->n != 2 || done->n_vector != 3 || !str_is(done->reply, "{\"x\":1}") || done->n_kept != 7 ||
-		       !str_is(done->answers[1].logprobs, "{\"content\":[]}") || done->answers[0].logprobs.n ||
-		       done->call.completion_tokens != 4 || !str_is(done->call.params, "{\"seed\":0}");
+		bad += done->n != 2 || done->n_vector != 3 || !str_is(done->reply, "{\"x\":1}") ||
+		       done->n_kept != 7 ||
+		       !str_is(done->answers[1].logprobs, "{\"content\":[]}") ||
+		       done->answers[0].logprobs.n || done->call.completion_tokens != 4 ||
+		       !str_is(done->call.params, "{\"seed\":0}");
 	}
 	return bad || n_done != n ? -1 : hits;
 }
@@ -172,7 +191,8 @@ static bool same_call(const struct llm_ask *a, const struct llm_ask *b)
 	llm_call_put(&y, &b->call, NULL);
 	x.n = str_find(buf_str(&x), STR("\"timings\""), 0);
 	y.n = str_find(buf_str(&y), STR("\"timings\""), 0);
-	same = str_eq(buf_str(&x), buf_str(&y)) && str_find(buf_str(&x), STR("prompt_hash"), 0) < x.n;
+	same = str_eq(buf_str(&x), buf_str(&y)) &&
+	       str_find(buf_str(&x), STR("prompt_hash"), 0) < x.n;
 	buf_release(&x);
 	buf_release(&y);
 	return same;
@@ -194,13 +214,16 @@ static void test_hits(void)
 	hits = ask(b, r, texts, 6, NULL);
 	for (int i = 0; i < 6; i++)
 		same &= str_is(r[i].answers[0].text, texts[i]) && same_call(&q[i], &r[i]) &&
-			!memcmp(q[i].vector, r[i].vector, 3 * sizeof(float)) && r[i].call.attempts == 0;
+			!memcmp(q[i].vector, r[i].vector, 3 * sizeof(float)) &&
+			r[i].call.attempts == 0;
 	OK(hits == 6 && f.asked == 3 && same, "then nothing is asked, and the same comes back");
 	OK(!llm_cached_end(b, &(struct cli){ .quiet = true }, 0, &e), "written");
 	llm_backend_free(b);
 	b = open_cache(&f, "a.db", 0, false);
-	OK(ask(b, r, texts, 6, NULL) == 6 && f.asked == 3 && same_call(&q[0], &r[0]), "also from the file");
-	OK(ask(b, r, texts, 6, "{\"temperature\":0}") == 3 && f.asked == 6, "other parameters are another question");
+	OK(ask(b, r, texts, 6, NULL) == 6 && f.asked == 3 && same_call(&q[0], &r[0]),
+	   "also from the file");
+	OK(ask(b, r, texts, 6, "{\"temperature\":0}") == 3 && f.asked == 6,
+	   "other parameters are another question");
 	llm_backend_free(b);
 }
 
@@ -212,20 +235,25 @@ static void test_errors(void)
 	struct llm_ask q[4];
 	int hits = ask(b, q, texts, 4, NULL);
 
-	/* y and the first x fail (the last is answered first); the second x is asked again, the third waits for it */
-	OK(hits == 1 && f.asked == 3 && q[0].err.code == ERR_SERVER && q[3].err.code == ERR_SERVER && !q[1].err.code && !q[2].err.code,
+	/* y and the first x fail (the last is answered first); the second x is asked again, the
+	 * third waits for it */
+	OK(hits == 1 && f.asked == 3 && q[0].err.code == ERR_SERVER &&
+		   q[3].err.code == ERR_SERVER && !q[1].err.code && !q[2].err.code,
 	   "an error is for one alone");
 	OK(ask(b, q, texts, 4, NULL) == 3 && f.asked == 4, "and is not kept");
 	f.stand_in_next = 1;
-	OK(ask(b, q, other, 1, NULL) == 0 && ask(b, q, other, 1, NULL) == 0 && f.asked == 6 && ask(b, q, other, 1, NULL) == 1,
+	OK(ask(b, q, other, 1, NULL) == 0 && ask(b, q, other, 1, NULL) == 0 && f.asked == 6 &&
+		   ask(b, q, other, 1, NULL) == 1,
 	   "nor is what another model answered");
 	llm_backend_free(b);
 }
 
 static void test_same(void)
 {
-	static const char *const texts[] = { "Free  \"software\"" }, *const near[] = { " Free \u201csoftware\u201d\n" },
-				 *const lower[] = { "free 'software'" }, *const folded[] = { "free \"SOFTWARE\"" };
+	static const char *const texts[] = { "Free  \"software\"" },
+				 *const near[] = { " Free \u201csoftware\u201d\n" },
+				 *const lower[] = { "free 'software'" },
+				 *const folded[] = { "free \"SOFTWARE\"" };
 	struct fake f = { .log = -1 };
 	struct llm_backend *b = open_cache(&f, "n.db", LLM_SAME_BLANKS, false);
 	struct llm_ask q[1];
@@ -233,7 +261,8 @@ static void test_same(void)
 	OK(ask(b, q, texts, 1, NULL) == 0 && ask(b, q, texts, 1, NULL) == 1 &&
 		   str_find(q->call.cache, STR("\"exact\""), 0) < q->call.cache.n,
 	   "the same bytes");
-	OK(ask(b, q, near, 1, NULL) == 1 && str_find(q->call.cache, STR("normalised"), 0) < q->call.cache.n,
+	OK(ask(b, q, near, 1, NULL) == 1 &&
+		   str_find(q->call.cache, STR("normalised"), 0) < q->call.cache.n,
 	   "blanks and quotation marks");
 	OK(ask(b, q, lower, 1, NULL) == 0, "no more than that");
 	llm_backend_free(b);
@@ -241,7 +270,8 @@ static void test_same(void)
 	OK(ask(b, q, texts, 1, NULL) == 0 && ask(b, q, folded, 1, NULL) == 1, "case");
 	llm_backend_free(b);
 	b = open_cache(&f, "n.db", LLM_SAME_BYTES, false);
-	OK(ask(b, q, texts, 1, NULL) == 0 && ask(b, q, near, 1, NULL) == 0, "none of it unless asked for");
+	OK(ask(b, q, texts, 1, NULL) == 0 && ask(b, q, near, 1, NULL) == 0,
+	   "none of it unless asked for");
 	llm_backend_free(b);
 }
 
@@ -255,12 +285,18 @@ static void test_random(void)
 	OK(ask(b, q, texts, 1, NULL) == 0 && ask(b, q, texts, 1, NULL) == 0 && f.asked == 2 &&
 		   str_is(q->call.cache, "{\"status\":\"bypass\"}"),
 	   "a service that draws is asked again");
-	OK(ask(b, q, texts, 1, "{\"seed\":1}") == 0 && ask(b, q, texts, 1, "{\"seed\":1}") == 1, "with a seed it is not");
-	OK(ask(b, q, texts, 1, "{\"temperature\":0.0}") == 0 && ask(b, q, texts, 1, "{\"temperature\":0}") == 1, "nor at temperature 0");
-	OK(ask(b, q, texts, 1, "{\"temperature\":0.5}") == 0 && ask(b, q, texts, 1, "{\"temperature\":0.5}") == 0, "0.5 is random");
+	OK(ask(b, q, texts, 1, "{\"seed\":1}") == 0 && ask(b, q, texts, 1, "{\"seed\":1}") == 1,
+	   "with a seed it is not");
+	OK(ask(b, q, texts, 1, "{\"temperature\":0.0}") == 0 &&
+		   ask(b, q, texts, 1, "{\"temperature\":0}") == 1,
+	   "nor at temperature 0");
+	OK(ask(b, q, texts, 1, "{\"temperature\":0.5}") == 0 &&
+		   ask(b, q, texts, 1, "{\"temperature\":0.5}") == 0,
+	   "0.5 is random");
 	llm_backend_free(b);
 	b = open_cache(&f, "r.db", 0, true);
-	OK(ask(b, q, texts, 1, NULL) == 0 && ask(b, q, texts, 1, NULL) == 1, "unless that is to be kept");
+	OK(ask(b, q, texts, 1, NULL) == 0 && ask(b, q, texts, 1, NULL) == 1,
+	   "unless that is to be kept");
 	llm_backend_free(b);
 }
 
@@ -298,14 +334,16 @@ static void test_processes(void)
 	OK(!bad && n == 100, "three processes, a hundred questions, %d asked", n);
 }
 
-/* ---- keys, values ------------------------------------------------------------------------------ */
+/* ---- keys, values ------------------------------------------------------------------------------
+ */
 
 static bool same_key(const char *a, const char *b)
 {
 	struct cached_key x, y;
 
 	return !cached_key(&x, str_of(a), LLM_ASK_CHAT, LLM_SAME_BYTES, &arena, &e) &&
-	       !cached_key(&y, str_of(b), LLM_ASK_CHAT, LLM_SAME_BYTES, &arena, &e) && !memcmp(x.find, y.find, sizeof x.find);
+	       !cached_key(&y, str_of(b), LLM_ASK_CHAT, LLM_SAME_BYTES, &arena, &e) &&
+	       !memcmp(x.find, y.find, sizeof x.find);
 }
 
 static void test_keys(void)
@@ -334,7 +372,8 @@ static void test_keys(void)
 		OK(same_key(same[i][0], same[i][1]), "%s", same[i][1]);
 	for (size_t i = 0; i < sizeof other / sizeof *other; i++)
 		OK(!same_key(other[i][0], other[i][1]), "not %s", other[i][1]);
-	OK(cached_key(&k, STR("{\"a\":\"\\ud800\"}"), LLM_ASK_CHAT, LLM_SAME_BYTES, &arena, &e), "a lone surrogate is no question");
+	OK(cached_key(&k, STR("{\"a\":\"\\ud800\"}"), LLM_ASK_CHAT, LLM_SAME_BYTES, &arena, &e),
+	   "a lone surrogate is no question");
 }
 
 static void test_values(void)
@@ -349,10 +388,13 @@ static void test_values(void)
 	buf_init(&b, 10000);
 	fake_submit(&f.b, &q, &e);
 	fake_step(&done, &f.b, false, &e);
-	OK(!cached_pack(&b, &q, key, &e) && !cached_unpack(&r, &exact, buf_str(&b), key, &e) && exact, "packed and unpacked");
+	OK(!cached_pack(&b, &q, key, &e) && !cached_unpack(&r, &exact, buf_str(&b), key, &e) &&
+		   exact,
+	   "packed and unpacked");
 	for (size_t n = 0; n < b.n; n++) {
 		r = (struct llm_ask){ .a = &arena };
-		bad += !cached_unpack(&r, &exact, (struct str){ b.p, n }, key, &e) || e.code != ERR_OPEN;
+		bad += !cached_unpack(&r, &exact, (struct str){ b.p, n }, key, &e) ||
+		       e.code != ERR_OPEN;
 	}
 	OK(!bad, "cut anywhere it is refused");
 	for (size_t i = 0; i < b.n; i++) { /* may give other bytes, must not read past the end */
@@ -369,12 +411,16 @@ static void test_units(void)
 	int64_t s = 0;
 	uint64_t n = 0;
 
-	OK(!llm_read_seconds(&s, "90", "x", &e) && s == 90 && !llm_read_seconds(&s, "2h", "x", &e) && s == 7200 &&
+	OK(!llm_read_seconds(&s, "90", "x", &e) && s == 90 &&
+		   !llm_read_seconds(&s, "2h", "x", &e) && s == 7200 &&
 		   !llm_read_seconds(&s, "30d", "x", &e) && s == 2592000,
 	   "times");
-	OK(!llm_read_bytes(&n, "500M", "x", &e) && n == 500 << 20 && !llm_read_bytes(&n, "123", "x", &e) && n == 123, "sizes");
-	OK(llm_read_seconds(&s, "", "x", &e) && llm_read_seconds(&s, "d", "x", &e) && llm_read_seconds(&s, "0", "x", &e) &&
-		   llm_read_seconds(&s, "-1s", "x", &e) && llm_read_bytes(&n, "9999999999999T", "x", &e) && e.code == ERR_USAGE,
+	OK(!llm_read_bytes(&n, "500M", "x", &e) && n == 500 << 20 &&
+		   !llm_read_bytes(&n, "123", "x", &e) && n == 123,
+	   "sizes");
+	OK(llm_read_seconds(&s, "", "x", &e) && llm_read_seconds(&s, "d", "x", &e) &&
+		   llm_read_seconds(&s, "0", "x", &e) && llm_read_seconds(&s, "-1s", "x", &e) &&
+		   llm_read_bytes(&n, "9999999999999T", "x", &e) && e.code == ERR_USAGE,
 	   "what is neither");
 }
 

@@ -1,5 +1,6 @@
-/* many: asks of many texts to a backend that takes one at a time. Each text is an ask of its own, so that a cache behind this
- * one knows it, and what is at hand of several records shares a pass. */
+/* many: asks of many texts to a backend that takes one at a time. Each text is an ask of its own,
+ * so that a cache behind this one knows it, and what is at hand of several records shares a pass.
+ */
 #include "config.h"
 #include "llm/ask.h"
 
@@ -12,7 +13,7 @@ struct part {
 struct whole {
 	struct llm_ask *q;
 	size_t n, sent, done;
-	size_t failed;       /* the first part that did; n: none */
+	size_t failed; /* the first part that did; n: none */
 	struct whole *before, *after;
 	struct part parts[]; /* [n] */
 };
@@ -20,7 +21,7 @@ struct many {
 	struct llm_backend b;
 	struct llm_backend *behind;
 	struct whole *all;
-	struct whole *next;  /* has parts that are not sent yet */
+	struct whole *next; /* has parts that are not sent yet */
 };
 
 static size_t room(const struct llm_backend *b)
@@ -98,7 +99,8 @@ static int join(struct whole *w, struct err *e)
 		const struct llm_ask *p = &w->parts[i].q;
 
 		if (p->n_vector != dims)
-			return err_set(e, ERR_INTERNAL, "vectors of %zu and %zu numbers", dims, p->n_vector);
+			return err_set(e, ERR_INTERNAL, "vectors of %zu and %zu numbers", dims,
+				       p->n_vector);
 		memcpy(q->vector + i * dims, p->vector, dims * sizeof *q->vector);
 		if (!i)
 			continue;
@@ -106,7 +108,8 @@ static int join(struct whole *w, struct err *e)
 			q->call.cache = p->call.cache;
 		q->call.prompt_tokens += p->call.prompt_tokens;
 		q->call.ns_prompt += p->call.ns_prompt;
-		q->call.t_queued = p->call.t_queued < q->call.t_queued ? p->call.t_queued : q->call.t_queued;
+		q->call.t_queued =
+			p->call.t_queued < q->call.t_queued ? p->call.t_queued : q->call.t_queued;
 		q->call.t_done = p->call.t_done > q->call.t_done ? p->call.t_done : q->call.t_done;
 	}
 	return 0;

@@ -6,14 +6,16 @@
 
 #define SNAPSHOT_NS 10000000u
 
-/* Values lie in the order they came, so that a job that runs every night reads them in one go; the table that is met at random
- * is small. `used`: Unix time of the last use, to the hour. */
+/* Values lie in the order they came, so that a job that runs every night reads them in one go; the
+ * table that is met at random is small. `used`: Unix time of the last use, to the hour. */
 static const char schema_sql[] =
 	"CREATE TABLE model(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
 	"CREATE TABLE key(h INTEGER PRIMARY KEY, entry INT NOT NULL, used INT NOT NULL) STRICT;"
-	"CREATE TABLE entry(id INTEGER PRIMARY KEY, key BLOB NOT NULL, model INT NOT NULL, made INT NOT NULL,"
+	"CREATE TABLE entry(id INTEGER PRIMARY KEY, key BLOB NOT NULL, model INT NOT NULL, made "
+	"INT NOT NULL,"
 	" crc INT NOT NULL, value BLOB NOT NULL) STRICT;"
-	"CREATE TABLE flight(h INTEGER PRIMARY KEY, owner TEXT NOT NULL, until INT NOT NULL) STRICT;";
+	"CREATE TABLE flight(h INTEGER PRIMARY KEY, owner TEXT NOT NULL, until INT NOT NULL) "
+	"STRICT;";
 
 const struct store_kind store_cache_kind = {
 	.what = "cache",
@@ -32,7 +34,8 @@ static const char *const stmt_sql[CACHE_N_STMTS] = {
 	[CACHE_S_ROLLBACK] = "ROLLBACK",
 	[CACHE_S_FIND] = "SELECT k.entry, k.used, e.key, e.model, e.made, e.crc, e.value"
 			 " FROM key k JOIN entry e ON e.id = k.entry WHERE k.h = ?1",
-	[CACHE_S_PUT] = "INSERT INTO entry(key, model, made, crc, value) VALUES(?1, ?2, ?3, ?4, ?5)",
+	[CACHE_S_PUT] =
+		"INSERT INTO entry(key, model, made, crc, value) VALUES(?1, ?2, ?3, ?4, ?5)",
 	[CACHE_S_PUT_KEY] = "INSERT OR REPLACE INTO key(h, entry, used) VALUES(?1, ?2, ?3)",
 	[CACHE_S_DROP] = "DELETE FROM entry WHERE id = (SELECT entry FROM key WHERE h = ?1)",
 	[CACHE_S_DROP_KEY] = "DELETE FROM key WHERE h = ?1",
@@ -42,8 +45,10 @@ static const char *const stmt_sql[CACHE_N_STMTS] = {
 	[CACHE_S_BYTES] = "SELECT p.page_count * s.page_size, f.freelist_count * s.page_size"
 			  " FROM pragma_page_count p, pragma_page_size s, pragma_freelist_count f",
 	[CACHE_S_COUNT] = "SELECT count(*) FROM key",
-	[CACHE_S_OLD] = "DELETE FROM entry WHERE id IN (SELECT entry FROM key ORDER BY used, entry LIMIT ?1)",
-	[CACHE_S_OLD_KEYS] = "DELETE FROM key WHERE h IN (SELECT h FROM key ORDER BY used, entry LIMIT ?1)",
+	[CACHE_S_OLD] = "DELETE FROM entry WHERE id IN (SELECT entry FROM key ORDER BY used, entry "
+			"LIMIT ?1)",
+	[CACHE_S_OLD_KEYS] =
+		"DELETE FROM key WHERE h IN (SELECT h FROM key ORDER BY used, entry LIMIT ?1)",
 	[CACHE_S_FLIGHT] = "SELECT owner, until FROM flight WHERE h = ?1",
 	[CACHE_S_CLAIM] = "INSERT OR REPLACE INTO flight(h, owner, until) VALUES(?1, ?2, ?3)",
 	[CACHE_S_RELEASE] = "DELETE FROM flight WHERE h = ?1 AND owner = ?2",
@@ -68,7 +73,8 @@ uint32_t cache_crc(const uint8_t key[STORE_KEY_LEN], int64_t model, int64_t made
 {
 	uint64_t head[2] = { htole64((uint64_t)model), htole64((uint64_t)made) };
 
-	return hash_crc32c(hash_crc32c(hash_crc32c(0, key, STORE_KEY_LEN), head, sizeof head), value.p, value.n);
+	return hash_crc32c(hash_crc32c(hash_crc32c(0, key, STORE_KEY_LEN), head, sizeof head),
+			   value.p, value.n);
 }
 
 /* ---- statements ------------------------------------------------------------------------------ */
@@ -82,7 +88,8 @@ sqlite3_stmt *cache_stmt(struct store_cache *c, enum cache_stmt s, struct err *e
 {
 	sqlite3_stmt **st = &c->stmt[s];
 
-	if (!*st && sqlite3_prepare_v3(c->db, stmt_sql[s], -1, SQLITE_PREPARE_PERSISTENT, st, NULL)) {
+	if (!*st &&
+	    sqlite3_prepare_v3(c->db, stmt_sql[s], -1, SQLITE_PREPARE_PERSISTENT, st, NULL)) {
 		cache_fail(c, "preparing a statement", e);
 		return NULL;
 	}
@@ -116,8 +123,8 @@ static int run(struct store_cache *c, enum cache_stmt s, int64_t a, int64_t b, s
 	return cache_step(NULL, c, st, "writing", e);
 }
 
-/* Locking the file costs more than a look-up, so hits in a row share a snapshot; a short one, since others cannot tidy the
- * log behind it. */
+/* Locking the file costs more than a look-up, so hits in a row share a snapshot; a short one, since
+ * others cannot tidy the log behind it. */
 static int snapshot(struct store_cache *c, struct err *e)
 {
 	uint64_t now = time_mono_ns();
@@ -186,8 +193,8 @@ static int size(uint64_t *file, uint64_t *used, struct store_cache *c, struct er
 	return 0;
 }
 
-/* Down to nine tenths of what is allowed: by number first, again while that was not enough (answers differ in length, and
- * pages empty only bit by bit). Within a transaction. */
+/* Down to nine tenths of what is allowed: by number first, again while that was not enough (answers
+ * differ in length, and pages empty only bit by bit). Within a transaction. */
 static int evict(struct store_cache *c, struct err *e)
 {
 	uint64_t file, used, target = c->o.max_bytes / 10 * 9;
@@ -201,7 +208,8 @@ static int evict(struct store_cache *c, struct err *e)
 	if (used <= c->o.max_bytes)
 		return 0;
 	while (used > target) {
-		if (!(st = cache_stmt(c, CACHE_S_COUNT, e)) || cache_step(&row, c, st, "reading", e))
+		if (!(st = cache_stmt(c, CACHE_S_COUNT, e)) ||
+		    cache_step(&row, c, st, "reading", e))
 			return -1;
 		n = row ? sqlite3_column_int64(st, 0) : 0;
 		sqlite3_reset(st);
@@ -209,12 +217,14 @@ static int evict(struct store_cache *c, struct err *e)
 			break;
 		share = (double)(used - target) / (double)used * (double)n;
 		n = share < 1 ? 1 : (int64_t)share;
-		if (run(c, CACHE_S_OLD, n, 0, e) || run(c, CACHE_S_OLD_KEYS, n, 0, e) || size(&file, &used, c, e))
+		if (run(c, CACHE_S_OLD, n, 0, e) || run(c, CACHE_S_OLD_KEYS, n, 0, e) ||
+		    size(&file, &used, c, e))
 			return -1;
 	}
 	/* the limit was lowered: give the room back */
 	if (file > c->o.max_bytes / 8 * 9)
-		return store_db_sql(c->db, &store_cache_kind, c->path, "PRAGMA incremental_vacuum", e);
+		return store_db_sql(c->db, &store_cache_kind, c->path, "PRAGMA incremental_vacuum",
+				    e);
 	return 0;
 }
 
@@ -238,7 +248,8 @@ static int model_id(int64_t *out, struct store_cache *c, struct str name, struct
 	return 0;
 }
 
-static int write_entry(struct store_cache *c, const struct cache_pending *p, int64_t model, struct err *e)
+static int write_entry(struct store_cache *c, const struct cache_pending *p, int64_t model,
+		       struct err *e)
 {
 	int64_t h = cache_row(p->key);
 	sqlite3_stmt *st;
@@ -325,14 +336,16 @@ int store_cache_tick(struct store_cache *c, struct err *e)
 	bool late = time_mono_ns() - c->written >= (uint64_t)STORE_CACHE_LAG_MS * 1000000;
 
 	cache_end_snapshot(c);
-	if ((c->n_pending && (late || c->n_pending == CACHE_PENDING || c->pending_bytes >= CACHE_PENDING_BYTES)) ||
-	    c->n_touched == CACHE_TOUCHED || (late && c->n_claims && cache_now(c) - c->renewed >= CACHE_LEASE_S / 3))
+	if ((c->n_pending &&
+	     (late || c->n_pending == CACHE_PENDING || c->pending_bytes >= CACHE_PENDING_BYTES)) ||
+	    c->n_touched == CACHE_TOUCHED ||
+	    (late && c->n_claims && cache_now(c) - c->renewed >= CACHE_LEASE_S / 3))
 		return store_cache_flush(c, e);
 	return 0;
 }
 
-int store_cache_put(struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct str model, struct str value,
-		    struct err *e)
+int store_cache_put(struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct str model,
+		    struct str value, struct err *e)
 {
 	struct cache_pending *p = &c->pending[c->n_pending];
 	uint64_t *place;
@@ -345,7 +358,8 @@ int store_cache_put(struct store_cache *c, const uint8_t key[STORE_KEY_LEN], str
 	p->value = arena_str(&c->mem, value);
 	if (!p->model.p || !p->value.p)
 		return err_nomem(e);
-	if (map_put(&place, &is_new, &c->by_key, (struct str){ (const char *)p->key, STORE_KEY_LEN }, e))
+	if (map_put(&place, &is_new, &c->by_key,
+		    (struct str){ (const char *)p->key, STORE_KEY_LEN }, e))
 		return -1;
 	p->made = cache_now(c);
 	*place = c->n_pending++;
@@ -355,7 +369,8 @@ int store_cache_put(struct store_cache *c, const uint8_t key[STORE_KEY_LEN], str
 
 /* ---- get ------------------------------------------------------------------------------------- */
 
-int cache_find(int64_t *made, bool *found, struct buf *out, struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct err *e)
+int cache_find(int64_t *made, bool *found, struct buf *out, struct store_cache *c,
+	       const uint8_t key[STORE_KEY_LEN], struct err *e)
 {
 	sqlite3_stmt *st = cache_stmt(c, CACHE_S_FIND, e);
 	int64_t now = c->o.ttl_s || c->touching ? cache_now(c) : 0;
@@ -374,18 +389,22 @@ int cache_find(int64_t *made, bool *found, struct buf *out, struct store_cache *
 	}
 	*made = sqlite3_column_int64(st, 4);
 	/* another key that begins with the same 8 bytes is no answer to this one */
-	*found = sqlite3_column_bytes(st, 2) == STORE_KEY_LEN && !memcmp(sqlite3_column_blob(st, 2), key, STORE_KEY_LEN) &&
+	*found = sqlite3_column_bytes(st, 2) == STORE_KEY_LEN &&
+		 !memcmp(sqlite3_column_blob(st, 2), key, STORE_KEY_LEN) &&
 		 !(c->o.ttl_s && now - *made > c->o.ttl_s);
 	if (*found && out) {
 		value.p = sqlite3_column_blob(st, 6);
 		value.n = (size_t)sqlite3_column_bytes(st, 6);
-		if (cache_crc(key, sqlite3_column_int64(st, 3), *made, value) != sqlite3_column_int64(st, 5)) {
+		if (cache_crc(key, sqlite3_column_int64(st, 3), *made, value) !=
+		    sqlite3_column_int64(st, 5)) {
 			sqlite3_reset(st);
-			return err_set(e, ERR_OPEN, "cache %s: damaged: an answer has another checksum; %s", c->path,
-				       store_cache_kind.mend);
+			return err_set(e, ERR_OPEN,
+				       "cache %s: damaged: an answer has another checksum; %s",
+				       c->path, store_cache_kind.mend);
 		}
 		buf_adds(out, value);
-		if (c->touching && now / CACHE_USED_S * CACHE_USED_S > sqlite3_column_int64(st, 1) &&
+		if (c->touching &&
+		    now / CACHE_USED_S * CACHE_USED_S > sqlite3_column_int64(st, 1) &&
 		    c->n_touched < CACHE_TOUCHED)
 			c->touched[c->n_touched++] = cache_row(key);
 	}
@@ -393,11 +412,12 @@ int cache_find(int64_t *made, bool *found, struct buf *out, struct store_cache *
 	return out ? buf_check(out, e) : 0;
 }
 
-int store_cache_get(struct buf *out, int64_t *age_s, bool *found, struct store_cache *c, const uint8_t key[STORE_KEY_LEN],
-		    struct err *e)
+int store_cache_get(struct buf *out, int64_t *age_s, bool *found, struct store_cache *c,
+		    const uint8_t key[STORE_KEY_LEN], struct err *e)
 {
 	int64_t made = 0;
-	const uint64_t *place = map_get(&c->by_key, (struct str){ (const char *)key, STORE_KEY_LEN });
+	const uint64_t *place =
+		map_get(&c->by_key, (struct str){ (const char *)key, STORE_KEY_LEN });
 
 	buf_reset(out);
 	*found = place != NULL;
@@ -423,12 +443,14 @@ static int open_db(struct store_cache *c, enum store_mode mode, struct err *e)
 	if (mode != STORE_READ && sqlite3_db_readonly(c->db, "main"))
 		return err_set(e, ERR_OPEN, "cache %s: it cannot be written (read-only)", c->path);
 	return store_db_sql(c->db, &store_cache_kind, c->path,
-			    "PRAGMA mmap_size = 2147418112; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384;", e) ||
+			    "PRAGMA mmap_size = 2147418112; PRAGMA synchronous = NORMAL; PRAGMA "
+			    "cache_size = -16384;",
+			    e) ||
 	       size(&file, &used, c, e);
 }
 
-int store_cache_open(struct store_cache **out, const char *path, enum store_mode mode, const struct store_cache_opts *o,
-		     struct err *e)
+int store_cache_open(struct store_cache **out, const char *path, enum store_mode mode,
+		     const struct store_cache_opts *o, struct err *e)
 {
 	struct store_cache *c = calloc(1, sizeof *c);
 
@@ -439,7 +461,8 @@ int store_cache_open(struct store_cache **out, const char *path, enum store_mode
 	c->path = strdup(path);
 	map_init(&c->by_key, false);
 	arena_init(&c->mem, CACHE_PENDING_BYTES + 2 * BUF_MAX_LINE);
-	snprintf(c->owner, sizeof c->owner, "%ld:%llu:%llx", (long)getpid(), (unsigned long long)os_process_start(getpid()),
+	snprintf(c->owner, sizeof c->owner, "%ld:%llu:%llx", (long)getpid(),
+		 (unsigned long long)os_process_start(getpid()),
 		 (unsigned long long)(time_mono_ns() ^ (uintptr_t)c));
 	if (!c->path ? err_nomem(e) : open_db(c, mode, e)) {
 		store_cache_close(c, NULL);

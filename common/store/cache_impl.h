@@ -49,17 +49,17 @@ struct store_cache {
 	char *path;
 	struct store_cache_opts o;
 	sqlite3_stmt *stmt[CACHE_N_STMTS];
-	bool in_txn, reading;    /* a transaction that writes; a snapshot that hits in a row share */
+	bool in_txn, reading; /* a transaction that writes; a snapshot that hits in a row share */
 	uint64_t reading_since;
 	struct cache_pending pending[CACHE_PENDING];
 	size_t n_pending, pending_bytes;
 	struct arena mem;
-	struct map by_key;       /* of pending: key to its place */
+	struct map by_key;              /* of pending: key to its place */
 	int64_t touched[CACHE_TOUCHED]; /* rows that were used in another hour than theirs */
 	size_t n_touched;
-	bool touching;           /* the file is half full: what is used must be known */
-	uint64_t written;        /* mono ns of the last transaction */
-	char owner[80];          /* of claims: process, its start, a number of this handle */
+	bool touching;    /* the file is half full: what is used must be known */
+	uint64_t written; /* mono ns of the last transaction */
+	char owner[80];   /* of claims: process, its start, a number of this handle */
 	size_t n_claims;
 	int64_t renewed;
 };
@@ -72,15 +72,19 @@ int cache_fail(struct store_cache *c, const char *doing, struct err *e);
 /* The prepared statement, reset; NULL on failure. */
 sqlite3_stmt *cache_stmt(struct store_cache *c, enum cache_stmt s, struct err *e);
 /* Steps a statement to its first row or end; reset when it gives none. */
-int cache_step(bool *row, struct store_cache *c, sqlite3_stmt *st, const char *doing, struct err *e);
-/* BEGIN IMMEDIATE, and the end of it: COMMIT, or ROLLBACK when failed. Returns -1 when failed or when it fails. */
+int cache_step(bool *row, struct store_cache *c, sqlite3_stmt *st, const char *doing,
+	       struct err *e);
+/* BEGIN IMMEDIATE, and the end of it: COMMIT, or ROLLBACK when failed. Returns -1 when failed or
+ * when it fails. */
 int cache_begin(struct store_cache *c, struct err *e);
 void cache_end_snapshot(struct store_cache *c);
 int cache_end(struct store_cache *c, bool failed, struct err *e);
 /* All that is pending, within a transaction. */
 int cache_write_pending(struct store_cache *c, struct err *e);
 void cache_forget_pending(struct store_cache *c);
-/* Is there an answer, not too old, made when? (not looking at what is pending) With out: it, checked. */
-int cache_find(int64_t *made, bool *found, struct buf *out, struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct err *e);
+/* Is there an answer, not too old, made when? (not looking at what is pending) With out: it,
+ * checked. */
+int cache_find(int64_t *made, bool *found, struct buf *out, struct store_cache *c,
+	       const uint8_t key[STORE_KEY_LEN], struct err *e);
 
 #endif

@@ -14,7 +14,8 @@ static bool alive(const char *owner)
 	return pid > 0 && (!start || os_process_start((pid_t)pid) == start);
 }
 
-static int look(enum store_claim *out, struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct err *e)
+static int look(enum store_claim *out, struct store_cache *c, const uint8_t key[STORE_KEY_LEN],
+		struct err *e)
 {
 	sqlite3_stmt *st;
 	int64_t made;
@@ -34,7 +35,8 @@ static int look(enum store_claim *out, struct store_cache *c, const uint8_t key[
 	if (row) {
 		const char *owner = (const char *)sqlite3_column_text(st, 0);
 
-		if (owner && strcmp(owner, c->owner) && sqlite3_column_int64(st, 1) > cache_now(c) && alive(owner))
+		if (owner && strcmp(owner, c->owner) &&
+		    sqlite3_column_int64(st, 1) > cache_now(c) && alive(owner))
 			*out = STORE_TAKEN;
 	}
 	sqlite3_reset(st);
@@ -57,14 +59,15 @@ static int claim(struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct
 	return 0;
 }
 
-int store_cache_claim(enum store_claim *out, struct store_cache *c, const uint8_t (*keys)[STORE_KEY_LEN], size_t n,
-		      struct err *e)
+int store_cache_claim(enum store_claim *out, struct store_cache *c,
+		      const uint8_t (*keys)[STORE_KEY_LEN], size_t n, struct err *e)
 {
 	bool mine = false;
 	int rc = 0;
 
 	cache_end_snapshot(c); /* what others did in the meantime counts */
-	/* asked again and again while others work: without a lock as long as there is nothing to claim */
+	/* asked again and again while others work: without a lock as long as there is nothing to
+	 * claim */
 	for (size_t i = 0; i < n; i++) {
 		if (look(&out[i], c, keys[i], e))
 			return -1;
@@ -112,10 +115,13 @@ static sqlite3_stmt *query(struct store_cache *c, const char *sql, struct err *e
 	return st;
 }
 
-static int purge(uint64_t *n, struct store_cache *c, struct str model, int64_t made_until, struct err *e)
+static int purge(uint64_t *n, struct store_cache *c, struct str model, int64_t made_until,
+		 struct err *e)
 {
-	sqlite3_stmt *st = query(c, "DELETE FROM entry WHERE made <= ?2 AND (?1 IS NULL OR model ="
-				    " (SELECT id FROM model WHERE name = ?1))", e);
+	sqlite3_stmt *st = query(c,
+				 "DELETE FROM entry WHERE made <= ?2 AND (?1 IS NULL OR model ="
+				 " (SELECT id FROM model WHERE name = ?1))",
+				 e);
 	int rc;
 
 	if (!st)
@@ -128,10 +134,12 @@ static int purge(uint64_t *n, struct store_cache *c, struct str model, int64_t m
 	sqlite3_finalize(st);
 	return rc || store_db_sql(c->db, &store_cache_kind, c->path,
 				  "DELETE FROM key WHERE entry NOT IN (SELECT id FROM entry);"
-				  "DELETE FROM model WHERE id NOT IN (SELECT model FROM entry);", e);
+				  "DELETE FROM model WHERE id NOT IN (SELECT model FROM entry);",
+				  e);
 }
 
-int store_cache_purge(uint64_t *n, struct store_cache *c, struct str model, int64_t made_until, struct err *e)
+int store_cache_purge(uint64_t *n, struct store_cache *c, struct str model, int64_t made_until,
+		      struct err *e)
 {
 	if (cache_begin(c, e))
 		return -1;
@@ -148,7 +156,8 @@ int store_cache_purge(uint64_t *n, struct store_cache *c, struct str model, int6
 
 int store_cache_stats(struct store_cache_stats *out, struct store_cache *c, struct err *e)
 {
-	sqlite3_stmt *st = query(c, "SELECT count(*), total(length(value)), min(made), max(made) FROM entry", e);
+	sqlite3_stmt *st = query(
+		c, "SELECT count(*), total(length(value)), min(made), max(made) FROM entry", e);
 	int64_t pages, page;
 	bool row;
 
@@ -164,7 +173,8 @@ int store_cache_stats(struct store_cache_stats *out, struct store_cache *c, stru
 		row = false;
 	}
 	sqlite3_finalize(st);
-	if (!row || store_db_int(&pages, c->db, &store_cache_kind, c->path, "PRAGMA page_count", e) ||
+	if (!row ||
+	    store_db_int(&pages, c->db, &store_cache_kind, c->path, "PRAGMA page_count", e) ||
 	    store_db_int(&page, c->db, &store_cache_kind, c->path, "PRAGMA page_size", e))
 		return -1;
 	out->file_bytes = (uint64_t)(pages * page);
@@ -173,8 +183,10 @@ int store_cache_stats(struct store_cache_stats *out, struct store_cache *c, stru
 
 int store_cache_models(struct store_cache *c, store_cache_model_fn *fn, void *arg, struct err *e)
 {
-	sqlite3_stmt *st = query(c, "SELECT name, count(*), total(length(value)) FROM entry JOIN model"
-				    " ON model.id = entry.model GROUP BY name ORDER BY name", e);
+	sqlite3_stmt *st = query(c,
+				 "SELECT name, count(*), total(length(value)) FROM entry JOIN model"
+				 " ON model.id = entry.model GROUP BY name ORDER BY name",
+				 e);
 	int rc = st ? 0 : -1;
 	bool row = true;
 
@@ -186,7 +198,8 @@ int store_cache_models(struct store_cache *c, store_cache_model_fn *fn, void *ar
 			break;
 		name.p = (const char *)sqlite3_column_text(st, 0);
 		name.n = (size_t)sqlite3_column_bytes(st, 0);
-		rc = fn(name, (uint64_t)sqlite3_column_int64(st, 1), (uint64_t)sqlite3_column_int64(st, 2), arg, e);
+		rc = fn(name, (uint64_t)sqlite3_column_int64(st, 1),
+			(uint64_t)sqlite3_column_int64(st, 2), arg, e);
 	}
 	sqlite3_finalize(st);
 	return rc;
@@ -207,7 +220,8 @@ static int find(const struct findings *f, struct err *e, const char *what)
 }
 
 /* Each row of a query is a finding: its first column. */
-static int findings_of(const struct findings *f, struct store_cache *c, const char *sql, struct err *e)
+static int findings_of(const struct findings *f, struct store_cache *c, const char *sql,
+		       struct err *e)
 {
 	sqlite3_stmt *st = query(c, sql, e);
 	int rc = st ? 0 : -1;
@@ -238,26 +252,35 @@ static int check_values(const struct findings *f, struct store_cache *c, struct 
 		value.p = sqlite3_column_blob(st, 5);
 		value.n = (size_t)sqlite3_column_bytes(st, 5);
 		if (sqlite3_column_bytes(st, 1) == STORE_KEY_LEN &&
-		    cache_crc(sqlite3_column_blob(st, 1), sqlite3_column_int64(st, 2), sqlite3_column_int64(st, 3), value) ==
-			    sqlite3_column_int64(st, 4))
+		    cache_crc(sqlite3_column_blob(st, 1), sqlite3_column_int64(st, 2),
+			      sqlite3_column_int64(st, 3), value) == sqlite3_column_int64(st, 4))
 			continue;
-		snprintf(text, sizeof text, "entry %lld: its checksum is another", (long long)sqlite3_column_int64(st, 0));
+		snprintf(text, sizeof text, "entry %lld: its checksum is another",
+			 (long long)sqlite3_column_int64(st, 0));
 		rc = find(f, e, text);
 	}
 	sqlite3_finalize(st);
 	return rc;
 }
 
-int store_cache_check(uint64_t *n, struct store_cache *c, store_cache_finding_fn *fn, void *arg, struct err *e)
+int store_cache_check(uint64_t *n, struct store_cache *c, store_cache_finding_fn *fn, void *arg,
+		      struct err *e)
 {
 	struct findings f = { n, fn, arg };
 
 	*n = 0;
-	if (findings_of(&f, c, "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'", e) ||
-	    findings_of(&f, c, "SELECT 'entry ' || id || ': no key leads to it' FROM entry"
-			       " WHERE id NOT IN (SELECT entry FROM key)", e) ||
-	    findings_of(&f, c, "SELECT 'key ' || h || ': its entry is not there' FROM key"
-			       " WHERE entry NOT IN (SELECT id FROM entry)", e))
+	if (findings_of(&f, c,
+			"SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check "
+			"<> 'ok'",
+			e) ||
+	    findings_of(&f, c,
+			"SELECT 'entry ' || id || ': no key leads to it' FROM entry"
+			" WHERE id NOT IN (SELECT entry FROM key)",
+			e) ||
+	    findings_of(&f, c,
+			"SELECT 'key ' || h || ': its entry is not there' FROM key"
+			" WHERE entry NOT IN (SELECT id FROM entry)",
+			e))
 		return -1;
 	return check_values(&f, c, e);
 }

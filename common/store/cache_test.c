@@ -1,5 +1,5 @@
-/* cache_test: answers come back as they were put, or not at all; time, size, claims, damage, other processes, death.
- * With "bench" as argument: how fast. */
+/* cache_test: answers come back as they were put, or not at all; time, size, claims, damage, other
+ * processes, death. With "bench" as argument: how fast. */
 #include "config.h"
 #include "store/cache_impl.h"
 #include "tap.h"
@@ -92,16 +92,19 @@ static void test_put_get(void)
 	for (unsigned i = 0; i < 3000; i++)
 		sum += get(c, i, i % 5000) != 1;
 	OK(!sum, "what was put comes back, written or pending");
-	OK(!put(c, 7, 3, "m") && !store_cache_close(c, &e) && (c = open_with("a.db", 0, 0)) != NULL, "closed and opened");
+	OK(!put(c, 7, 3, "m") && !store_cache_close(c, &e) && (c = open_with("a.db", 0, 0)) != NULL,
+	   "closed and opened");
 	for (unsigned i = 0; i < 3000; i++)
 		sum += get(c, i, i % 5000) != 1;
 	OK(!sum && get(c, 3000, 1) == 0, "it is all there, the first answers");
 	key_of(key, 5);
 	memcpy(twin, key, sizeof key);
 	twin[31] ^= 1;
-	OK(!store_cache_get(&got, NULL, &found, c, twin, &e) && !found, "a key with the same first bytes is another key");
+	OK(!store_cache_get(&got, NULL, &found, c, twin, &e) && !found,
+	   "a key with the same first bytes is another key");
 	OK(!store_cache_put(c, twin, STR("m"), STR("twin"), &e) && !store_cache_close(c, &e) &&
-		   (c = open_with("a.db", 0, 0)) && !store_cache_get(&got, NULL, &found, c, twin, &e) && found &&
+		   (c = open_with("a.db", 0, 0)) &&
+		   !store_cache_get(&got, NULL, &found, c, twin, &e) && found &&
 		   str_is(buf_str(&got), "twin"),
 	   "and takes the place");
 	d = open_with("a.db", 0, 0);
@@ -130,13 +133,15 @@ static void test_ttl(void)
 	OK(get(c, 1, 10) == 1, "as old as may be");
 	clock_s++;
 	OK(get(c, 1, 10) == 0, "too old");
-	OK(!put(c, 1, 20, "m") && !store_cache_close(c, &e) && (c = open_with("ttl.db", 100, 0)) && get(c, 1, 20) == 1,
+	OK(!put(c, 1, 20, "m") && !store_cache_close(c, &e) && (c = open_with("ttl.db", 100, 0)) &&
+		   get(c, 1, 20) == 1,
 	   "a new answer replaces it");
 	store_cache_close(c, NULL);
 	c = open_with("ttl.db", 0, 0);
 	clock_s += 100000;
 	key_of(key, 1);
-	OK(!store_cache_get(&got, &age, &found, c, key, &e) && found && age == 100000, "with no limit nothing is too old");
+	OK(!store_cache_get(&got, &age, &found, c, key, &e) && found && age == 100000,
+	   "with no limit nothing is too old");
 	store_cache_close(c, NULL);
 }
 
@@ -177,14 +182,16 @@ static void test_size(void)
 	stat(path_of("size.db"), &st);
 	OK(st.st_size < MAX / 3, "a lower limit: %lld", (long long)st.st_size);
 	c = open_with("size.db", 0, 0);
-	OK(!store_cache_stats(&s, c, &e) && s.entries < 500 && get(c, 7000, 1000) == 1, "the newest is in it");
+	OK(!store_cache_stats(&s, c, &e) && s.entries < 500 && get(c, 7000, 1000) == 1,
+	   "the newest is in it");
 	store_cache_close(c, NULL);
 }
 
 static int count_model(struct str model, uint64_t n, uint64_t bytes, void *arg, struct err *er)
 {
 	(void)er;
-	buf_addf(arg, STR_FMT " %llu %llu;", STR_ARG(model), (unsigned long long)n, (unsigned long long)bytes);
+	buf_addf(arg, STR_FMT " %llu %llu;", STR_ARG(model), (unsigned long long)n,
+		 (unsigned long long)bytes);
 	return 0;
 }
 
@@ -207,22 +214,26 @@ static void test_purge(void)
 	store_cache_models(c, count_model, &b, &e);
 	OK(str_is(buf_str(&b), "big 760 760000;small 250 250000;"), "models: %s", b.p);
 	OK(!store_cache_purge(&n, c, STR("none"), INT64_MAX, &e) && n == 0, "no such model");
-	OK(!store_cache_purge(&n, c, STR("small"), INT64_MAX, &e) && n == 250 && get(c, 4, 1000) == 0 && get(c, 5, 1000) == 1,
+	OK(!store_cache_purge(&n, c, STR("small"), INT64_MAX, &e) && n == 250 &&
+		   get(c, 4, 1000) == 0 && get(c, 5, 1000) == 1,
 	   "of one model");
-	OK(!store_cache_purge(&n, c, (struct str){ NULL, 0 }, clock_s - 500, &e) && n == 750 && get(c, 5, 1000) == 0 &&
-		   get(c, 1005, 1000) == 1,
+	OK(!store_cache_purge(&n, c, (struct str){ NULL, 0 }, clock_s - 500, &e) && n == 750 &&
+		   get(c, 5, 1000) == 0 && get(c, 1005, 1000) == 1,
 	   "older than");
 	stat(path_of("purge.db"), &after);
-	OK(after.st_size < before.st_size / 4, "the file shrinks: %lld to %lld", (long long)before.st_size,
-	   (long long)after.st_size);
+	OK(after.st_size < before.st_size / 4, "the file shrinks: %lld to %lld",
+	   (long long)before.st_size, (long long)after.st_size);
 	OK(!store_cache_purge(&n, c, (struct str){ NULL, 0 }, INT64_MAX, &e) && n == 10, "all");
 	buf_reset(&b);
-	OK(!store_cache_models(c, count_model, &b, &e) && !b.n && !store_cache_check(&n, c, NULL, NULL, &e) && !n, "empty and sound");
+	OK(!store_cache_models(c, count_model, &b, &e) && !b.n &&
+		   !store_cache_check(&n, c, NULL, NULL, &e) && !n,
+	   "empty and sound");
 	store_cache_close(c, NULL);
 	buf_release(&b);
 }
 
-/* ---- claims ------------------------------------------------------------------------------------ */
+/* ---- claims ------------------------------------------------------------------------------------
+ */
 
 static enum store_claim claim1(struct store_cache *c, unsigned i)
 {
@@ -230,7 +241,9 @@ static enum store_claim claim1(struct store_cache *c, unsigned i)
 	enum store_claim r = STORE_THERE;
 
 	key_of(key[0], i);
-	return store_cache_claim(&r, c, (const uint8_t(*)[STORE_KEY_LEN])key, 1, &e) ? (enum store_claim)-1 : r;
+	return store_cache_claim(&r, c, (const uint8_t(*)[STORE_KEY_LEN])key, 1, &e)
+		       ? (enum store_claim) - 1
+		       : r;
 }
 
 static void test_claims(void)
@@ -239,13 +252,17 @@ static void test_claims(void)
 	uint8_t key[STORE_KEY_LEN];
 	int st;
 
-	OK(claim1(a, 1) == STORE_MINE && claim1(b, 1) == STORE_TAKEN && claim1(a, 1) == STORE_MINE && claim1(b, 2) == STORE_MINE,
+	OK(claim1(a, 1) == STORE_MINE && claim1(b, 1) == STORE_TAKEN &&
+		   claim1(a, 1) == STORE_MINE && claim1(b, 2) == STORE_MINE,
 	   "one of two is to find it");
 	key_of(key, 1);
-	OK(!store_cache_release(a, key, &e) && claim1(b, 1) == STORE_MINE && claim1(a, 1) == STORE_TAKEN, "given up");
+	OK(!store_cache_release(a, key, &e) && claim1(b, 1) == STORE_MINE &&
+		   claim1(a, 1) == STORE_TAKEN,
+	   "given up");
 	put(b, 1, 10, "m");
 	usleep(STORE_CACHE_LAG_MS * 1100);
-	OK(!store_cache_tick(b, &e) && claim1(a, 1) == STORE_THERE && get(a, 1, 10) == 1, "answered");
+	OK(!store_cache_tick(b, &e) && claim1(a, 1) == STORE_THERE && get(a, 1, 10) == 1,
+	   "answered");
 	OK(claim1(a, 3) == STORE_MINE && claim1(b, 3) == STORE_TAKEN, "held …");
 	clock_s += CACHE_LEASE_S * 2 / 3;
 	usleep(STORE_CACHE_LAG_MS * 1100);
@@ -254,7 +271,8 @@ static void test_claims(void)
 	OK(claim1(b, 3) == STORE_TAKEN, "… and kept alive by ticks");
 	clock_s += CACHE_LEASE_S;
 	OK(claim1(b, 3) == STORE_MINE, "silent for too long");
-	OK(claim1(a, 4) == STORE_MINE && !store_cache_close(a, &e) && claim1(b, 4) == STORE_MINE, "closed without an answer");
+	OK(claim1(a, 4) == STORE_MINE && !store_cache_close(a, &e) && claim1(b, 4) == STORE_MINE,
+	   "closed without an answer");
 	if (fork() == 0) {
 		a = open_with("flight.db", 0, 0);
 		_exit(!a || claim1(a, 5) != STORE_MINE || claim1(a, 2) != STORE_TAKEN);
@@ -304,7 +322,8 @@ static void test_single_flight(void)
 	OK(!bad && n == 200, "4 processes, 200 answers looked for %d times", n);
 }
 
-/* ---- damage ------------------------------------------------------------------------------------ */
+/* ---- damage ------------------------------------------------------------------------------------
+ */
 
 static void patch(const char *name, const void *find, size_t n)
 {
@@ -352,8 +371,9 @@ static void test_damage(void)
 	store_cache_close(c, NULL);
 	patch("bad.db", value_of(42, 1000).p, 1000);
 	c = open_with("bad.db", 0, 0);
-	OK(get(c, 41, 1000) == 1 && get(c, 42, 1000) == -1 && e.code == ERR_OPEN && strstr(e.text, "damaged"), "never a wrong one: %s",
-	   e.text);
+	OK(get(c, 41, 1000) == 1 && get(c, 42, 1000) == -1 && e.code == ERR_OPEN &&
+		   strstr(e.text, "damaged"),
+	   "never a wrong one: %s", e.text);
 	store_cache_check(&n, c, say, &b, &e);
 	OK(n == 1 && strstr(b.p, "entry 43: its checksum"), "check: %s", b.p);
 	store_cache_close(c, NULL);
@@ -403,7 +423,8 @@ static void test_no_room(void)
 	OK(rc && e.code == ERR_WRITE && strstr(e.text, "full"), "a full disk: %s", e.text);
 	store_cache_close(c, NULL);
 	c = open_with("full.db", 0, 0);
-	OK(!store_cache_check(&n, c, NULL, NULL, &e) && !n && get(c, 1999, 1000) == 0, "what is there is sound");
+	OK(!store_cache_check(&n, c, NULL, NULL, &e) && !n && get(c, 1999, 1000) == 0,
+	   "what is there is sound");
 	store_cache_close(c, NULL);
 	chmod(path_of("full.db"), 0400);
 	if (getuid())
@@ -412,7 +433,8 @@ static void test_no_room(void)
 		SKIP("root may write anything");
 }
 
-/* ---- other processes, death -------------------------------------------------------------------- */
+/* ---- other processes, death --------------------------------------------------------------------
+ */
 
 static void test_many(void)
 {
@@ -436,7 +458,8 @@ static void test_many(void)
 	c = open_with("many.db", 0, 0);
 	for (unsigned i = 0; i < 1500; i++)
 		wrong += get(c, i, 900) > 1;
-	OK(!bad && !wrong && !store_cache_check(&n, c, NULL, NULL, &e) && !n, "3 processes read, write and evict");
+	OK(!bad && !wrong && !store_cache_check(&n, c, NULL, NULL, &e) && !n,
+	   "3 processes read, write and evict");
 	store_cache_close(c, NULL);
 }
 
@@ -491,8 +514,9 @@ static void bench(void)
 			key_of(key, pass ? i * 7919 % N : i);
 			hits += !store_cache_get(&got, NULL, &found, c, key, &e) && found;
 		}
-		printf("# %.0f hits/s %s (%u hits of %d bytes)\n", N / ((double)(time_mono_ns() - t) * 1e-9),
-		       pass ? "at random" : "in order", hits, DIM);
+		printf("# %.0f hits/s %s (%u hits of %d bytes)\n",
+		       N / ((double)(time_mono_ns() - t) * 1e-9), pass ? "at random" : "in order",
+		       hits, DIM);
 		store_cache_close(c, NULL);
 	}
 }
