@@ -243,7 +243,9 @@ static void open_tokenizer(struct import *im)
 	struct json_val doc;
 
 	if (im->failed) {
-		err_wrap(im->e, "the folder needs a tokenizer.json");
+		err_wrap(im->e,
+			 "the folder needs a tokenizer.json, which transformers writes beside any other form "
+			 "(AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR))");
 		return;
 	}
 	config = import_text(im, "tokenizer_config.json", false);
@@ -270,6 +272,19 @@ static void check_quantized(struct import *im)
 		    "config.json: the weights are quantized already; import the unquantized model");
 }
 
+static void open_weights(struct import *im)
+{
+	char path[4096];
+
+	if (!safet_open(&im->st, im->dir, im->e))
+		return;
+	im->failed = true;
+	snprintf(path, sizeof path, "%s/pytorch_model.bin", im->dir);
+	if (!access(path, F_OK) && im->e->code != ERR_NOMEM)
+		err_wrap(im->e, "pytorch_model.bin is not read (it may hold programs): save the model as "
+				"safetensors with save_pretrained() of transformers");
+}
+
 static void open_folder(struct import *im)
 {
 	struct stat st;
@@ -287,8 +302,8 @@ static void open_folder(struct import *im)
 		import_arch_find(im);
 	if (!im->failed)
 		check_quantized(im);
-	if (!im->failed && safet_open(&im->st, im->dir, im->e))
-		im->failed = true;
+	if (!im->failed)
+		open_weights(im);
 	if (im->failed)
 		return;
 	pack_say(im->watch, "architecture %s, %u layers, %zu tensors", im->arch->name,

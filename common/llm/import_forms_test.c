@@ -1,7 +1,7 @@
 /* Unit tests of import: forms that tensors have there (transposed, in turn, stacked, blocks), heads
  * of rerankers, dense layers, and folders that cannot be. */
 #include "config.h"
-#include "llm/import_folder.h"
+#include "import_folder.h"
 
 static float at3(const struct gguf *g, const char *name, int64_t s, int64_t r, int64_t c)
 {

@@ -1,7 +1,7 @@
 /* Unit tests of import: folders are built here, tensor by tensor, and what comes out is looked at
  * value by value. */
 #include "config.h"
-#include "llm/import_folder.h"
+#include "import_folder.h"
 
 /* ---- llama ------------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* import_folder: folders as Hugging Face has them, built here tensor by tensor, for import_test.c
  * and import_forms_test.c. */
-#ifndef LLM_IMPORT_FOLDER_H
-#define LLM_IMPORT_FOLDER_H
+#ifndef TESTS_IMPORT_FOLDER_H
+#define TESTS_IMPORT_FOLDER_H
 
 #include "llm/pack_impl.h"
 #include "tap.h"
