@@ -73,6 +73,7 @@ struct net_try {
 	/* of one request; from here on cleared */
 	struct net_call *call;
 	struct curl_slist own[3];  /* headers of this request, in front of the target's */
+	unsigned sent;             /* by libcurl: two when it would try again by itself */
 	struct buf body;
 	struct json_val json;      /* borrows body */
 	struct net_sse sse;

@@ -170,6 +170,22 @@ static void test_outage(void)
 	teardown();
 }
 
+/* A connection that was used before is reset: libcurl itself would ask again on a new one. */
+static void test_reset(void)
+{
+	struct net_call c = { 0 };
+
+	setup("{\"when\":{\"from\":1},\"reset\":true}\n" GOOD, NULL);
+	call(&c);
+	net_call_release(&c);
+	c = (struct net_call){ 0 };
+	call(&c);
+	OK(c.err.code == ERR_SERVER && c.attempts == 4 && fault_requests(servers[0]) == 5,
+	   "a reset of a kept connection: %u requests, %u counted", fault_requests(servers[0]) - 1, c.attempts);
+	net_call_release(&c);
+	teardown();
+}
+
 static void test_limits(void)
 {
 	static struct net_call c[30];
@@ -517,6 +533,7 @@ int main(void)
 	test_conflict();
 	test_all_open();
 	test_outage();
+	test_reset();
 	test_limits();
 	test_too_much();
 	test_tls();

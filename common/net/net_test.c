@@ -123,11 +123,11 @@ static void test_breaker(void)
 	b = (struct net_breaker){ 0 };
 	for (int i = 0; i < 30; i++)
 		net_breaker_result(&b, b.generation, NET_GOOD, S(i), -1);
-	for (int i = 0; i < 9; i++)
+	for (int i = 0; i < 5; i++)
 		net_breaker_result(&b, b.generation, NET_BAD, S(30), -1);
-	OK(b.state == NET_CLOSED, "a busy service may fail nine times in a row");
+	OK(b.state == NET_CLOSED, "a busy service may fail five times in a row");
 	net_breaker_result(&b, b.generation, NET_BAD, S(30), -1);
-	OK(b.state == NET_OPEN, "and not ten times");
+	OK(b.state == NET_OPEN, "and not six times");
 	b = (struct net_breaker){ .state = NET_OPEN, .until = 5 };
 	net_breaker_admit(&probe, &b, 5);
 	net_breaker_result(&b, probe, NET_NEITHER, 6, -1);

@@ -160,6 +160,16 @@ void net_headers_free(struct net_target_state *s)
 	}
 }
 
+/* libcurl sends a request once more by itself when a connection that was used before ends without an answer. Retries are
+ * decided in one place: this one is a failure as any other. */
+static int before_request(void *arg, char *ip, char *local_ip, int port, int local_port)
+{
+	struct net_try *t = arg;
+
+	(void)ip, (void)local_ip, (void)port, (void)local_port;
+	return t->sent++ ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 #define SET(opt, val) t->client->curl->curl_easy_setopt(t->easy, opt, val)
 
 /* All that is the same for a target's requests. */
@@ -175,6 +185,8 @@ static int fixed_options(struct net_try *t, struct err *e)
 	bad |= SET(CURLOPT_HEADERDATA, t);
 	bad |= SET(CURLOPT_WRITEFUNCTION, on_body);
 	bad |= SET(CURLOPT_WRITEDATA, t);
+	bad |= SET(CURLOPT_PREREQFUNCTION, before_request);
+	bad |= SET(CURLOPT_PREREQDATA, t);
 	bad |= SET(CURLOPT_PRIVATE, t);
 	bad |= SET(CURLOPT_ERRORBUFFER, t->detail);
 	bad |= SET(CURLOPT_CONNECTTIMEOUT_MS, (long)t->client->o.connect_timeout_ms);
@@ -380,6 +392,8 @@ bool net_try_judge(struct net_try *t, CURLcode rc, struct err *e)
 							   .breaker = t->given_up ? NET_NEITHER : NET_BAD };
 		*e = t->err;
 	} else if (rc && !(rc == CURLE_WRITE_ERROR && t->sse.done)) {
+		if (t->sent > 1)
+			snprintf(t->detail, sizeof t->detail, "the connection ended without an answer");
 		net_judge_curl(&t->verdict, rc, t->detail[0] ? t->detail : t->client->curl->curl_easy_strerror(rc), host, e);
 	} else if (status >= 300 && status < 400) {
 		t->verdict = (struct net_verdict){ .cause = NET_ON_ERROR, .breaker = NET_NEITHER };

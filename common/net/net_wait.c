@@ -7,7 +7,7 @@
 #define MS ((uint64_t)1000000)
 #define SLOT (5 * SEC)
 #define IN_A_ROW 3
-#define BUSY_IN_A_ROW 10 /* of a busy service: of one call in ten that fails at random, three in a row are one in a thousand */
+#define BUSY_IN_A_ROW 6 /* of a busy service: of one call in ten that fails at random, three in a row are one in a thousand */
 #define BUSY 20          /* results in the last 60 s */
 #define AT_LEAST 5
 #define OPEN_FOR (30 * SEC)
