@@ -200,7 +200,9 @@ static inline struct gguf *imported(const char *type)
 static inline void refused(const char *type, const char *needle, const char *what)
 {
 	struct err e = { 0 };
-	bool good = import(type, &e) && strstr(e.text, needle) && access(in("out.gguf"), F_OK);
+	bool good = import(type, &e) &&
+		    (e.code == ERR_OPEN || e.code == ERR_UNSUPPORTED || e.code == ERR_USAGE) &&
+		    strstr(e.text, needle) && access(in("out.gguf"), F_OK);
 
 	OK(good, "refused: %s", what);
 	if (!good)

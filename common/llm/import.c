@@ -390,6 +390,8 @@ int llm_import(const char *dir, const char *out_path, const struct llm_import_op
 		import_arch_tensors(&im);
 	if (!im.failed)
 		write_all(&im, out_path, o);
+	if (im.failed && im.e->code >= ERR_INVALID_JSON && im.e->code <= ERR_INVALID_FIELD)
+		im.e->code = ERR_OPEN; /* what is no error of a record is one of the folder */
 	if (im.failed && strncmp(im.e->text, dir, strlen(dir)) != 0)
 		err_wrap(im.e, "%s", dir);
 	free(im.used);

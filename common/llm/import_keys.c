@@ -49,10 +49,28 @@ struct json_val import_cfg(const struct import *im, const char *names)
 	return v.type == JSON_NONE ? member(im->defaults, names) : v;
 }
 
+/* Of "a|b" the one that is there, else the first: for messages. */
+static struct str named(const struct import *im, const char *names)
+{
+	const char *p = names;
+	char one[64];
+
+	while (*p) {
+		size_t n = strcspn(p, "|");
+
+		snprintf(one, sizeof one, "%.*s", (int)n, p);
+		if (import_cfg(im, one).type != JSON_NONE)
+			return (struct str){ p, n };
+		p += n + (p[n] == '|');
+	}
+	return (struct str){ names, strcspn(names, "|") };
+}
+
 static bool is_there(struct import *im, struct json_val v, const char *names)
 {
 	if (v.type == JSON_NONE)
-		import_fail(im, ERR_OPEN, "config.json: %s is missing", names);
+		import_fail(im, ERR_OPEN, "config.json: " STR_FMT " is missing",
+			    STR_ARG(named(im, names)));
 	return !im->failed;
 }
 
@@ -62,7 +80,8 @@ uint32_t import_u32_or(struct import *im, const char *names, uint32_t dflt)
 	uint64_t u = dflt;
 
 	if (!im->failed && v.type != JSON_NONE && (json_u64(&u, v, NULL) || u > INT32_MAX))
-		import_fail(im, ERR_OPEN, "config.json: %s must be a count", names);
+		import_fail(im, ERR_OPEN, "config.json: " STR_FMT " must be a count",
+			    STR_ARG(named(im, names)));
 	return im->failed ? 0 : (uint32_t)u;
 }
 
@@ -78,7 +97,8 @@ double import_f64_or(struct import *im, const char *names, double dflt)
 
 	if (!im->failed && v.type != JSON_NONE &&
 	    (json_f64(&d, v, NULL) || !(fabs(d) <= (double)FLT_MAX)))
-		import_fail(im, ERR_OPEN, "config.json: %s must be a number", names);
+		import_fail(im, ERR_OPEN, "config.json: " STR_FMT " must be a number",
+			    STR_ARG(named(im, names)));
 	return im->failed ? 0 : d;
 }
 
@@ -111,8 +131,9 @@ void import_expect(struct import *im, const char *names, const char *value)
 
 	if (v.type != JSON_NONE && !string_is(v, value))
 		import_fail(im, ERR_UNSUPPORTED,
-			    "config.json: %s is %.*s; only \"%s\" runs here in %s models", names,
-			    (int)(v.raw.n < 60 ? v.raw.n : 60), v.raw.p, value, im->arch->name);
+			    "config.json: " STR_FMT " is %.*s; only \"%s\" runs here in %s models",
+			    STR_ARG(named(im, names)), (int)(v.raw.n < 60 ? v.raw.n : 60), v.raw.p,
+			    value, im->arch->name);
 }
 
 void import_expect_flag(struct import *im, const char *names, bool value, bool dflt)

@@ -275,6 +275,8 @@ static void test_bert(void)
 	put_text("hf/modules.json",
 		 "[{\"path\":\"../x\",\"type\":\"sentence_transformers.models.Pooling\"}]");
 	refused("f16", "no folder", "a module outside of the folder");
+	put_text("hf/modules.json", "[{\"path\":1,\"type\":2}]");
+	refused("f16", "modules.json: expected a string", "a module that is a number");
 	unlink(in("hf/modules.json"));
 	put_text("hf/tokenizer.json", "{}");
 	refused("f16", "hf", "a tokenizer that is none");
