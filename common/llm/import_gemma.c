@@ -89,14 +89,13 @@ static const struct import_row gemma3_rows[] = {
 
 #define TIED "\"tie_word_embeddings\":true,"
 #define GEMMA2                                                                                     \
-	"{" TIED                                                                                   \
-	"\"attn_logit_softcapping\":50,\"final_logit_softcapping\":30,\"sliding_window\":4096,"    \
-	"\"query_pre_attn_scalar\":256,\"head_dim\":256,\"rms_norm_eps\":1e-6,\"max_position_"     \
-	"embeddings\":8192}"
+	"{" TIED "\"attn_logit_softcapping\":50,\"final_logit_softcapping\":30,"                   \
+	"\"sliding_window\":4096,\"query_pre_attn_scalar\":256,\"head_dim\":256,"                  \
+	"\"rms_norm_eps\":1e-6,\"max_position_embeddings\":8192}"
 #define GEMMA3                                                                                     \
-	"{" TIED "\"num_attention_heads\":8,\"num_key_value_heads\":4,\"head_dim\":256,\"rms_"     \
-		 "norm_eps\":1e-6,"                                                                \
-	"\"max_position_embeddings\":131072,\"query_pre_attn_scalar\":256,\"rope_theta\":1000000}"
+	"{" TIED "\"num_attention_heads\":8,\"num_key_value_heads\":4,\"head_dim\":256,"           \
+	"\"rms_norm_eps\":1e-6,\"max_position_embeddings\":131072,\"sliding_window\":4096,"        \
+	"\"query_pre_attn_scalar\":256,\"rope_theta\":1000000}"
 
 const struct import_arch import_gemma_archs[] = {
 	{ .name = "gemma",
