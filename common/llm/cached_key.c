@@ -226,6 +226,9 @@ int cached_key(struct cached_key *out, struct str key, enum llm_kind kind, enum 
 
 	if (json_parse(&v, key, e))
 		return -1;
+	/* a file that could not be read to its end could be any */
+	if (str_is(json_get(v, "model_digest").raw, "\"\""))
+		return err_set(e, ERR_UNSUPPORTED, "the model's digest is not known");
 	buf_init(&b, 4 * BUF_MAX_LINE);
 	out->random = draws(v, kind);
 	rc = digest(out->exact, v, kind, LLM_SAME_BYTES, &b, a, e);

@@ -372,6 +372,8 @@ static void test_keys(void)
 		OK(same_key(same[i][0], same[i][1]), "%s", same[i][1]);
 	for (size_t i = 0; i < sizeof other / sizeof *other; i++)
 		OK(!same_key(other[i][0], other[i][1]), "not %s", other[i][1]);
+	OK(cached_key(&k, STR("{\"model_digest\":\"\"}"), LLM_ASK_CHAT, LLM_SAME_BYTES, &arena, &e),
+	   "a model of no digest is no model");
 	OK(cached_key(&k, STR("{\"a\":\"\\ud800\"}"), LLM_ASK_CHAT, LLM_SAME_BYTES, &arena, &e),
 	   "a lone surrogate is no question");
 }

@@ -46,6 +46,34 @@ llm-embed --cache c.db --truncate 20 long >first
 is "$(llm-embed --cache c.db --truncate 20 long | steady | cksum)" "$(steady first | cksum)" "a truncated one, too"
 has first '"truncated":' "it was truncated"
 
+# -- whatever decides the answer is another question
+echo '{"id":1,"text":"Hi"}' >one
+printf '{{ text }} {{ x }}' >t.jinja
+missed=0
+while read -r how; do
+	# shellcheck disable=SC2086
+	missed=$((missed + $(llm-generate -n2 --cache v.db $how one </dev/null | grep -c '"status":"miss"')))
+done <<'END'
+
+-n 3
+-s A
+-s B
+--temp 0
+--seed 2
+--stop x
+--stop y
+--samples 2
+--logprobs
+--raw
+-p more
+-T t.jinja --param x=1
+-T t.jinja --param x=2
+-c 100
+--kv-type q8_0
+END
+is "$missed" 16 "each is asked"
+is "$(llm-generate -n2 --cache v.db -x -j1 -t1 one | grep -c '"status":"hit"')" 1 "what does not is not"
+
 # -- what it costs
 echo '{"id":1,"model":"gpt-4o","usage":{"prompt_tokens":1000,"completion_tokens":0},"cache":{"status":"hit","kind":"exact","age_s":3}}' |
 	LLMU_DATADIR="$top_srcdir/data" llm-cost price >cost 2>/dev/null
