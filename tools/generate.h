@@ -12,7 +12,7 @@ struct opts {
 	struct llm_cache_opts cache;
 	const char *model, *prompt, *system, *template, *chat_file, *truncate, *kv_type,
 		*continuation, *prompt_cache;
-	struct cli_list vars, stops;
+	struct cli_list loras, vars, stops;
 	int64_t max_tokens, top_k, seed;
 	double temp, top_p, min_p, repeat_penalty, presence, frequency;
 	uint32_t samples, top_logprobs, window, ctx, threads;

@@ -133,13 +133,24 @@ static int set_call(struct score *s, struct item *it, uint64_t from, struct err 
 			      .prompt = it->prompt,
 			      .t_queued = from,
 			      .t_done = time_mono_ns() };
-	char params[64] = "{}";
+	struct buf params;
+	struct json_w w = json_w(&params);
+	int rc;
 
-	if (s->g->o->window)
-		snprintf(params, sizeof params, "{\"window\":%u}", s->g->o->window);
-	c.params = str_of(params);
+	buf_init(&params, 1 << 20);
+	json_w_begin(&w, '{');
+	if (s->g->o->window) {
+		json_w_key(&w, "window");
+		json_w_u64(&w, s->g->o->window);
+	}
+	llm_lora_put(&w, s->g->l);
+	json_w_end(&w, '}');
+	c.params = buf_str(&params);
 	buf_reset(&s->b);
-	return llm_call_put(&s->b, &c, e) || record_add_call(it->r, buf_str(&s->b), e);
+	rc = buf_check(&params, e) || llm_call_put(&s->b, &c, e) ||
+	     record_add_call(it->r, buf_str(&s->b), e);
+	buf_release(&params);
+	return rc ? -1 : 0;
 }
 
 static int set_result(struct score *s, struct item *it, uint64_t from, struct err *e)

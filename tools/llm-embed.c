@@ -7,6 +7,7 @@ struct opts {
 	struct record_opts io;
 	struct llm_service_opts service;
 	struct llm_cache_opts cache;
+	struct cli_list loras;
 	const char *model, *prefix, *truncate, *pooling;
 	uint32_t dimensions, ctx, threads, batch, top_k;
 	int role; /* of the texts: 0 documents, 1 queries */
@@ -34,6 +35,8 @@ static const struct cli_opt options[] = {
 		 "no vectors: order each record's `hits` by the scores of a reranker"),
 	CLI_U32('k', "top-k", "N", struct opts, top_k, 1, UINT32_MAX,
 		"with --rerank: keep the N best [all]"),
+	CLI_LIST(0, "lora", "FILE[:SCALE]", struct opts, loras,
+		 "an adapter over the model's weights; repeatable"),
 	CLI_U32('c', "ctx-size", "N", struct opts, ctx, 8, INT32_MAX,
 		"most tokens of a text [as trained]"),
 	CLI_FLAG(0, "dry-run", struct opts, dry_run,
@@ -131,6 +134,8 @@ static int open_model(struct job *j, struct cli *c, struct err *e)
 	const struct opts *o = j->o;
 	struct llm_opts lo = { .threads = o->threads,
 			       .ctx = o->ctx,
+			       .loras = o->loras.v,
+			       .n_loras = o->loras.n,
 			       .pooling = o->rerank ? "rank" : o->pooling };
 	struct buf path, how;
 	int rc;
@@ -192,7 +197,7 @@ static int set_up_local(struct job *j, struct cli *c, struct err *e)
 
 static int open_backend(struct job *j, struct cli *c, struct err *e)
 {
-	static const char *const local[] = { "truncate", "pooling", "ctx-size", "threads" };
+	static const char *const local[] = { "truncate", "pooling", "ctx-size", "threads", "lora" };
 	const struct opts *o = j->o;
 	struct llm_service_opts so = o->service;
 

@@ -71,6 +71,8 @@ static const struct cli_opt options[] = {
 	CLI_FLAG('x', "extract", struct opts, extract, "of the answer only the first fenced block"),
 	CLI_U32('c', "ctx-size", "N", struct opts, ctx, 8, INT32_MAX,
 		"most tokens of prompt and answer [as trained]"),
+	CLI_LIST(0, "lora", "FILE[:SCALE]", struct opts, loras,
+		 "an adapter over the model's weights; repeatable"),
 	CLI_STR(0, "kv-type", "f16|q8_0|f32", struct opts, kv_type, "type of the KV cache [f16]"),
 	CLI_STR(0, "prompt-cache", "DIR", struct opts, prompt_cache,
 		"keep in DIR what prompts begin with, from run to run"),
@@ -250,6 +252,8 @@ static int open_model(struct gen *g, struct cli *c, struct err *e)
 			       .jobs = g->jobs,
 			       .ctx = o->ctx,
 			       .kv_type = o->kv_type,
+			       .loras = o->loras.v,
+			       .n_loras = o->loras.n,
 			       .prompt_cache = o->prompt_cache,
 			       .note = note,
 			       .note_arg = c,
@@ -308,7 +312,7 @@ static int set_up_service(struct gen *g, struct cli *c, struct err *e)
 {
 	static const char *const local[] = { "score",       "truncate", "chat-template-file",
 					     "ctx-size",    "kv-type",  "threads",
-					     "prompt-cache" };
+					     "prompt-cache", "lora" };
 
 	for (size_t i = 0; i < sizeof local / sizeof *local; i++)
 		if (cli_given(c, local[i]))
@@ -383,6 +387,7 @@ static int fingerprint(struct buf *b, struct gen *g, struct err *e)
 		json_w_key(&w, "model");
 		json_w_strz(&w, llm_model_digest(g->l));
 		llm_params_put(&w, &g->params);
+		llm_lora_put(&w, g->l);
 	} else {
 		json_w_key(&w, "service");
 		if (llm_describe(b, g->backend, e))

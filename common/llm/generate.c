@@ -93,6 +93,8 @@ static int cache_key(uint8_t out[HASH_SHA256_LEN], struct llm *l, struct err *e)
 	struct os_map self;
 	uint64_t code;
 	char text[256];
+	struct buf loras;
+	struct json_w w = json_w(&loras);
 
 	if (!*digest)
 		return err_set(e, ERR_UNSUPPORTED, "the model's digest cannot be computed");
@@ -102,9 +104,13 @@ static int cache_key(uint8_t out[HASH_SHA256_LEN], struct llm *l, struct err *e)
 	os_map_close(&self);
 	snprintf(text, sizeof text, "%s %s %s %016llx", digest, type ? type : "f16",
 		 kern_isa_name(kern_isa()), (unsigned long long)code);
+	buf_init(&loras, 1 << 20);
+	llm_lora_put(&w, l);
 	hash_sha256_init(&h);
 	hash_sha256_add(&h, text, strlen(text));
+	hash_sha256_add(&h, loras.p, loras.n);
 	hash_sha256_end(&h, out);
+	buf_release(&loras);
 	return 0;
 }
 

@@ -14,6 +14,13 @@ struct llm {
 	char *name;
 	char digest[HASH_HEX_LEN + 1];
 	bool digest_known;
+	struct adapter {
+		struct gguf *g;
+		char *name;
+		char digest[HASH_HEX_LEN + 1];
+	} *adapters;
+	struct model_lora *loras; /* of the same number */
+	size_t n_loras;
 };
 
 /* File name without folder, ".gguf" and the number of a part ("-00001-of-00002"). */
@@ -74,6 +81,44 @@ static int pooling(int *out, const char *name, struct err *e)
 	return err_set(e, ERR_USAGE, "pooling %s: choose none, mean, cls, last or rank", name);
 }
 
+/* FILE or FILE:SCALE: what stands behind the last colon counts where it is a number. */
+static int open_adapter(struct llm *l, const char *spec, struct err *e)
+{
+	struct adapter *a = &l->adapters[l->n_loras];
+	struct str s = str_of(spec);
+	const char *colon = strrchr(spec, ':');
+	double scale = 1;
+	struct buf path;
+	int rc;
+
+	if (colon && !num_f64(&scale, str_sub(s, (size_t)(colon - spec) + 1, s.n), -1e6, 1e6, NULL))
+		s.n = (size_t)(colon - spec);
+	buf_init(&path, 1 << 16);
+	buf_adds(&path, s);
+	rc = buf_check(&path, e) || gguf_open(&a->g, path.p, e);
+	if (!rc) {
+		a->name = name_of(path.p);
+		rc = !a->name ? err_nomem(e) : llm_digest(a->digest, a->g, e);
+		l->loras[l->n_loras++] = (struct model_lora){ a->g, (float)scale };
+	}
+	buf_release(&path);
+	return rc ? -1 : 0;
+}
+
+static int open_adapters(struct llm *l, struct err *e)
+{
+	size_t n = l->o.n_loras;
+
+	l->adapters = calloc(n + 1, sizeof *l->adapters);
+	l->loras = calloc(n + 1, sizeof *l->loras);
+	if (!l->adapters || !l->loras)
+		return err_nomem(e);
+	for (size_t i = 0; i < n; i++)
+		if (open_adapter(l, l->o.loras[i], e))
+			return err_wrap(e, "--lora %s", l->o.loras[i]);
+	return 0;
+}
+
 static int open_parts(struct llm *l, const char *path, const struct llm_opts *o, struct err *e)
 {
 	struct model_opts mo = { .max_batch = LLM_STEP };
@@ -93,6 +138,10 @@ static int open_parts(struct llm *l, const char *path, const struct llm_opts *o,
 	if (kern_init(os_env("LLMU_ISA"), e) ||
 	    os_pool_new(&l->pool, o->threads ? o->threads : os_cpus(), e))
 		return -1;
+	if (open_adapters(l, e))
+		return -1;
+	mo.loras = l->loras;
+	mo.n_loras = l->n_loras;
 	return model_open(&l->model, l->g, l->pool, &mo, e);
 }
 
@@ -116,6 +165,12 @@ void llm_close(struct llm *l)
 	if (!l)
 		return;
 	model_close(l->model);
+	for (size_t i = 0; i < l->n_loras; i++) {
+		gguf_close(l->adapters[i].g);
+		free(l->adapters[i].name);
+	}
+	free(l->adapters);
+	free(l->loras);
 	os_pool_free(l->pool);
 	tok_tmpl_close(l->chat);
 	tok_close(l->tok);
@@ -178,4 +233,23 @@ uint32_t llm_ctx(const struct llm *l)
 	if (l->o.ctx || trained <= 0)
 		return l->o.ctx;
 	return kept && kept < (uint32_t)trained ? kept : (uint32_t)trained;
+}
+
+void llm_lora_put(struct json_w *w, const struct llm *l)
+{
+	if (!l->n_loras)
+		return;
+	json_w_key(w, "lora");
+	json_w_begin(w, '[');
+	for (size_t i = 0; i < l->n_loras; i++) {
+		json_w_begin(w, '{');
+		json_w_key(w, "name");
+		json_w_strz(w, l->adapters[i].name);
+		json_w_key(w, "digest");
+		json_w_strz(w, l->adapters[i].digest);
+		json_w_key(w, "scale");
+		json_w_f32(w, l->loras[i].scale);
+		json_w_end(w, '}');
+	}
+	json_w_end(w, ']');
 }

@@ -67,6 +67,8 @@ struct llm_opts {
 	uint32_t ctx;          /* most tokens a sequence; 0: what the model was trained for */
 	const char *kv_type;   /* "f16" (NULL), "q8_0" or "f32" */
 	const char *pooling;   /* NULL: as the file says */
+	const char *const *loras; /* adapters, each FILE or FILE:SCALE */
+	size_t n_loras;
 	const char *prompt_cache; /* folder of what prompts begin with, from run to run, or NULL */
 	llm_note_fn *note;     /* or NULL */
 	void *note_arg;
@@ -85,6 +87,8 @@ const struct tok_tmpl *llm_chat(const struct llm *l, struct err *why);
 struct os_pool *llm_pool(const struct llm *l);
 const struct llm_opts *llm_options(const struct llm *l);
 uint32_t llm_ctx(const struct llm *l);
+/* "lora": name, digest and scale of each adapter, as a member of the object that w writes; nothing where there is none. */
+void llm_lora_put(struct json_w *w, const struct llm *l);
 
 /* ---- embedding ---------------------------------------------------------------------------------- */
 

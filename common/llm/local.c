@@ -175,6 +175,7 @@ static int set_call(struct local *x, struct job *j, struct err *e)
 	buf_init(&b, BUF_MAX_LINE);
 	json_w_begin(&w, '{');
 	llm_params_put(&w, &j->params);
+	llm_lora_put(&w, x->l);
 	json_w_end(&w, '}');
 	rc = keep(&c->params, j->q->a, &b, e);
 	buf_release(&b);
@@ -347,6 +348,7 @@ static void put_model(struct json_w *w, struct local *x)
 {
 	json_w_key(w, "model_digest");
 	json_w_strz(w, llm_model_digest(x->l));
+	llm_lora_put(w, x->l);
 	json_w_key(w, "ctx");
 	json_w_u64(w, llm_ctx(x->l));
 	json_w_key(w, "kv_type");

@@ -273,6 +273,7 @@ static const struct llm_backend_ops ops = { room, submit, step, busy, key, descr
 static int check(struct rank *k, struct err *e)
 {
 	const struct model_info *mi = model_info(llm_model(k->l));
+	struct json_w w = json_w(&k->params);
 
 	if (mi->pooling != MODEL_POOL_RANK)
 		return err_set(e, ERR_OPEN, "%s is opened for vectors, not for ranking",
@@ -282,7 +283,11 @@ static int check(struct rank *k, struct err *e)
 	if (k->labels != 1 && !(k->labels == 2 && !mi->encoder))
 		return err_set(e, ERR_OPEN, "%s tells %zu classes apart: a reranker has one score",
 			       llm_name(k->l), k->labels);
-	buf_addz(&k->params, "{\"pooling\":\"rank\"}");
+	json_w_begin(&w, '{');
+	json_w_key(&w, "pooling");
+	json_w_strz(&w, "rank");
+	llm_lora_put(&w, k->l);
+	json_w_end(&w, '}');
 	return llm_pairing(&k->how, k->l, e) || buf_check(&k->params, e) ||
 	       tok_enc_new(&k->enc, llm_tok(k->l), e);
 }

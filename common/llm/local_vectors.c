@@ -135,6 +135,7 @@ static int put_params(struct buf *out, struct vectors *v, const struct llm_ask *
 	json_w_bool(&w, v->s->normalize);
 	json_w_key(&w, "dimensions");
 	json_w_u64(&w, dims_of(v, q));
+	llm_lora_put(&w, v->l);
 	json_w_end(&w, '}');
 	return buf_check(out, e);
 }

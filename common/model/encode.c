@@ -87,6 +87,8 @@ static void apply(struct model *m, float *out, const struct lin *w, const float 
 	acts_init(&s, one, 1, in, w->w.cols, 1, m->work->act_b);
 	acts_prepare(&s, 0, 1);
 	kern_mul(out, w->w.rows, &w->w, &s.a[0], 0, w->w.rows, m->work->workers[0].mul);
+	if (w->lora)
+		lora_add(m, 0, w->lora, 0, out, w->w.rows, in, w->w.cols, 1);
 	add_bias(out, w->b, w->w.rows);
 }
 

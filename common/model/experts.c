@@ -102,6 +102,27 @@ static void expert_acts(struct acts *s, const struct work *k, const struct produ
 	acts_init(s, p->w, p->n, p->in + k->first[x] * p->ld, p->ld, k->first[x + 1] - k->first[x], k->act_b + p->at[x]);
 }
 
+/* What adapters add to the products; each (expert, matrix) is one worker's. */
+static void adapt_experts(struct model *m, unsigned worker, const struct product *p)
+{
+	struct work *k = m->work;
+	int64_t rows = p->w[0]->w.rows;
+	bool adapted = false;
+	size_t i;
+
+	for (int w = 0; w < p->n; w++)
+		adapted |= p->w[w]->lora != NULL;
+	if (!adapted)
+		return;
+	while (os_pool_claim(&i, m->pool, worker, (size_t)m->n_experts * (size_t)p->n)) {
+		int64_t x = (int64_t)i / p->n, w = (int64_t)i % p->n, from = k->first[x], n = k->first[x + 1] - from;
+
+		if (n)
+			lora_add(m, worker, p->w[w]->lora, x, p->out[w] + from * rows, rows, p->in + from * p->ld, p->ld, n);
+	}
+	os_pool_barrier(m->pool, worker);
+}
+
 /* Claims experts, then (expert, matrix, chunk of rows); experts without rows have no work. */
 static void mul_experts(struct model *m, unsigned worker, const struct product *p)
 {
@@ -129,6 +150,7 @@ static void mul_experts(struct model *m, unsigned worker, const struct product *
 			 k->workers[worker].mul);
 	}
 	os_pool_barrier(m->pool, worker);
+	adapt_experts(m, worker, p);
 }
 
 /* Activation of the pairs of each expert. */

@@ -63,6 +63,8 @@ static void embed_row(struct model *m, int64_t t)
 	const struct kern_mat *e = &m->embd, *p = &m->positions;
 
 	kern_dequant(x, (const uint8_t *)e->data + (size_t)w->ids[t] * kern_row_bytes(e->type, d), e->type, d);
+	if (m->embd_lora)
+		lora_embed(x, m->embd_lora, w->ids[t]);
 	if (m->scale_embd != 1)
 		kern_scale(x, m->scale_embd, d);
 	if (m->type[0])

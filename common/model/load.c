@@ -218,6 +218,8 @@ static struct lin load_stack(struct loader *l, const char *name, int64_t rows, i
 		return w;
 	w.w.data = t->data;
 	w.w.type = t->type;
+	if (!str_is(t->name, "token_embd.weight") && !str_is(t->name, "position_embd.weight"))
+		w.lora = lora_of(l, t, false);
 	w.b = vector(l, find(l, tensor_name(l, name, ".bias").z, OPTIONAL), rows, n);
 	return w;
 }
@@ -227,7 +229,7 @@ struct lin load_lin(struct loader *l, const char *name, int64_t rows, int64_t co
 	return load_stack(l, name, rows, cols, 1, need);
 }
 
-struct lin lin_part(const struct lin *w, int64_t from, int64_t rows)
+struct lin lin_part(struct loader *l, const struct lin *w, int64_t from, int64_t rows)
 {
 	struct lin part = *w;
 
@@ -237,6 +239,7 @@ struct lin lin_part(const struct lin *w, int64_t from, int64_t rows)
 	part.w.rows = rows;
 	if (w->b)
 		part.b = w->b + from;
+	part.lora = lora_part(l, w->lora, from, rows);
 	return part;
 }
 
@@ -248,9 +251,9 @@ void load_attention(struct loader *l, struct layer *y)
 	struct lin qkv = load_lin(l, "attn_qkv", nq + nk + nv, d, OPTIONAL);
 
 	if (qkv.w.data) {
-		y->q = lin_part(&qkv, 0, nq);
-		y->k = lin_part(&qkv, nq, nk);
-		y->v = lin_part(&qkv, nq + nk, nv);
+		y->q = lin_part(l, &qkv, 0, nq);
+		y->k = lin_part(l, &qkv, nq, nk);
+		y->v = lin_part(l, &qkv, nq + nk, nv);
 	} else {
 		y->q = load_lin(l, "attn_q", nq, d, REQUIRED);
 		y->k = load_lin(l, "attn_k", nk, d, REQUIRED);
@@ -266,8 +269,8 @@ void load_ffn(struct loader *l, struct layer *y, enum ffn_form form)
 	if (form == FFN_FUSED) {
 		struct lin both = load_lin(l, "ffn_up", 2 * ff, d, REQUIRED);
 
-		y->gate = lin_part(&both, 0, ff);
-		y->up = lin_part(&both, ff, ff);
+		y->gate = lin_part(l, &both, 0, ff);
+		y->up = lin_part(l, &both, ff, ff);
 	} else {
 		if (form == FFN_GATED)
 			y->gate = load_lin(l, "ffn_gate", ff, d, REQUIRED);
@@ -294,8 +297,8 @@ void load_experts(struct loader *l, struct layer *y)
 	x->select_bias = load_vec(l, "exp_probs_b.bias", n, OPTIONAL);
 	both = load_stack(l, "ffn_gate_up_exps", 2 * ff, d, n, OPTIONAL);
 	if (both.w.data) {
-		x->gate = lin_part(&both, 0, ff);
-		x->up = lin_part(&both, ff, ff);
+		x->gate = lin_part(l, &both, 0, ff);
+		x->up = lin_part(l, &both, ff, ff);
 		x->gate_step = x->up_step = (size_t)(2 * ff) * kern_row_bytes(both.w.type, d);
 	} else {
 		x->gate = load_stack(l, "ffn_gate_exps", ff, d, n, REQUIRED);
@@ -549,7 +552,7 @@ static void check_rest(struct loader *l)
 				  STR_ARG(gguf_tensor_at(l->g, i)->name), l->arch);
 }
 
-int model_load(struct model *m, const struct gguf *g, struct err *e)
+int model_load(struct model *m, const struct gguf *g, const struct model_lora *loras, size_t n_loras, struct err *e)
 {
 	struct loader l = { .m = m, .g = g, .layer = -1, .e = e };
 	struct str name;
@@ -564,11 +567,18 @@ int model_load(struct model *m, const struct gguf *g, struct err *e)
 	l.used = calloc(gguf_n_tensors(g) + 1, sizeof *l.used);
 	if (!l.used)
 		return err_nomem(e);
-	read_common(&l);
+	l.failed = lora_open(&l, loras, n_loras, e);
+	if (!l.failed)
+		read_common(&l);
 	if (!l.failed)
 		a->load(&l);
 	if (!l.failed)
+		m->embd_lora = lora_of(&l, gguf_find_tensor(g, "token_embd.weight"), true);
+	if (!l.failed)
 		check_rest(&l);
+	if (!l.failed)
+		lora_check_rest(&l);
+	lora_close(&l);
 	free(l.used);
 	return l.failed ? -1 : 0;
 }

@@ -62,7 +62,7 @@ int model_open(struct model **out, const struct gguf *g, struct os_pool *pool, c
 	m->g = g;
 	m->pool = pool;
 	m->kv_type = o->kv_type == MODEL_KV_F32 ? GGUF_F32 : o->kv_type ? o->kv_type : GGUF_F16;
-	if (model_load(m, g, e) || kv_layout(m, e))
+	if (model_load(m, g, o->loras, o->n_loras, e) || kv_layout(m, e))
 		goto fail;
 	if (o->pooling >= 0)
 		m->info.pooling = (enum model_pooling)o->pooling;

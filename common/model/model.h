@@ -28,11 +28,18 @@ struct model_info {
 };
 
 struct model;
+/* A low-rank adapter, as llama.cpp's convert_lora_to_gguf makes one. Outlives the model. */
+struct model_lora {
+	const struct gguf *g;
+	float scale; /* times alpha / rank */
+};
 #define MODEL_KV_F32 UINT32_MAX /* GGUF_F32 is 0 */
 struct model_opts {
 	uint32_t kv_type;  /* GGUF_F16 (also when 0), GGUF_Q8_0 or MODEL_KV_F32 */
 	int max_batch;     /* most tokens a step: plans the buffers; 0: 512 */
 	int pooling;       /* -1: as the file says */
+	const struct model_lora *loras;
+	size_t n_loras;
 };
 /* Checks every tensor's presence, type and shape; unknown architectures and types are refused by name (ERR_OPEN). Memory is
  * summed and compared with what there is before it is allocated. Borrows g and pool. One forward pass at a time. */

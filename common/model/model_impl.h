@@ -19,9 +19,16 @@ struct norm { /* w NULL: none */
 	const float *w, *b;
 	int64_t n;
 };
+struct lora { /* an adapter of a matrix: + scale b [rows, rank] (a [rank, cols] x), in f32; those of experts one behind the other */
+	struct kern_mat a, b;
+	int64_t rank, a_step, b_step; /* elements from one expert to the next one */
+	float scale;
+	const struct lora *next;
+};
 struct lin { /* out [rows] = w [rows, cols] x + b; data NULL: none; b may be NULL */
 	struct kern_mat w;
 	const float *b;
+	const struct lora *lora;
 	bool wide; /* its inputs keep 15 bits, not 8 (kern_act) */
 };
 struct experts { /* matrices and biases of expert 0; those of expert i lie i steps behind */
@@ -83,6 +90,7 @@ struct model {
 	struct rope rope[MODEL_ROPES];
 	/* tensors */
 	struct kern_mat embd, positions;
+	const struct lora *embd_lora; /* a is [vocabulary, rank], b [n_embd, rank] */
 	const float *type[2]; /* rows of token_types: of a text, of the second one of a pair; or NULL */
 	struct norm embd_norm, out_norm;
 	struct lin out;      /* vocabulary; the embedding again where they are tied */
@@ -124,6 +132,12 @@ struct loader {
 	const struct gguf *g;
 	const char *arch;
 	bool *used;   /* [tensors] */
+	struct adapter {
+		const struct gguf *g;
+		float scale, alpha;
+		bool *used; /* [tensors] */
+	} *adapters;
+	size_t n_adapters;
 	int layer;    /* names get "blk.N." in front; -1: none */
 	bool failed;
 	struct err *e;
@@ -148,8 +162,8 @@ struct norm load_norm(struct loader *l, const char *name, int64_t n, enum need n
 const float *load_vec(struct loader *l, const char *name, int64_t n, enum need need);
 /* A row [n] of a matrix of any height, or NULL where there is none. */
 const float *load_row(struct loader *l, const char *name, int64_t row, int64_t n);
-/* Rows [from, from + rows) of a matrix and of its bias. */
-struct lin lin_part(const struct lin *w, int64_t from, int64_t rows);
+/* Rows [from, from + rows) of a matrix, of its bias and of what adapts it. */
+struct lin lin_part(struct loader *l, const struct lin *w, int64_t from, int64_t rows);
 /* "blk.N.attn_q", "attn_k", "attn_v", or one "attn_qkv"; "attn_output". */
 void load_attention(struct loader *l, struct layer *y);
 /* "ffn_gate", "ffn_up", "ffn_down": gated; plain: no gate; fused: "ffn_up" holds gate, then up. */
@@ -207,7 +221,20 @@ void *load_alloc(struct loader *l, size_t n, size_t size);
 	X("eurobert", arch_eurobert)
 #define ARCH_DECLARE(name, load) void load(struct loader *l);
 ARCHS(ARCH_DECLARE)
-int model_load(struct model *m, const struct gguf *g, struct err *e);
+int model_load(struct model *m, const struct gguf *g, const struct model_lora *loras, size_t n_loras, struct err *e);
+
+/* ---- adapters ---------------------------------------------------------------------------------- */
+
+int lora_open(struct loader *l, const struct model_lora *loras, size_t n, struct err *e);
+void lora_close(struct loader *l);
+/* What adapts a tensor; NULL: nothing. Of an embedding, whose rows are looked up, A and B have changed places. */
+const struct lora *lora_of(struct loader *l, const struct gguf_tensor *t, bool embedding);
+const struct lora *lora_part(struct loader *l, const struct lora *of, int64_t from, int64_t rows);
+/* An error where a tensor of an adapter was not asked for. */
+void lora_check_rest(struct loader *l);
+/* Sum of the ranks of what adapts a matrix; floats of a worker's own memory for n columns of it. */
+int64_t lora_ranks(const struct lin *w);
+size_t lora_scratch(const struct lin *w, int64_t n);
 
 /* ---- a step ------------------------------------------------------------------------------------ */
 
@@ -227,6 +254,7 @@ struct work {
 	size_t bytes;
 	/* [cap, ...] */
 	float *x, *h, *qkv, *q, *att, *ffn, *up, *y;
+	float *low;                 /* A x of the adapters of matrices that read one input */
 	float *angles[MODEL_ROPES]; /* [cap, n_rot]: cosines, then sines */
 	float *hid;                 /* [cap_out, n_embd] */
 	uint8_t *act_a, *act_b;     /* prepared activations: of h; of the other inputs */
@@ -243,6 +271,7 @@ struct work {
 		uint8_t *mul, *attn;
 		int32_t *lo, *hi; /* [TILE, heads a KV head] */
 		float *sink;
+		float *lora;      /* lora_scratch() of the largest */
 		int32_t bad;      /* smallest wanted row that is not finite, or INT32_MAX */
 	} *workers;
 	/* of the step */
@@ -288,6 +317,14 @@ void acts_prepare(struct acts *s, int64_t from, int64_t to);
 const struct kern_act *acts_for(const struct acts *s, const struct lin *w);
 /* Products by chunks of rows, claimed; ends at a barrier. */
 void mul_all(struct model *m, unsigned worker, const struct mul *muls, size_t n);
+/* A x of all adapters of muls[n], ending at a barrier; then B of those of muls[k], to rows [from, to) of its output. */
+void lora_down_all(struct model *m, unsigned worker, const struct mul *muls, size_t n);
+void lora_up(struct model *m, unsigned worker, const struct mul *muls, size_t k, int64_t from, int64_t to);
+/* Both by one worker, for n columns: out [n, ld_out] += s B (A x), x [n, ld]. */
+void lora_add(struct model *m, unsigned worker, const struct lora *r, int64_t expert, float *out, int64_t ld_out, const float *x,
+	      int64_t ld, int64_t n);
+/* x [n_embd] += s B A[id]. */
+void lora_embed(float *x, const struct lora *r, int32_t id);
 /* Claims chunks of rows [from, to) of n until there are none; false at the end, after a barrier. */
 bool next_rows(struct model *m, unsigned worker, int64_t n, int64_t *from, int64_t *to);
 void norm_row(const struct model *m, float *out, const float *x, const struct norm *w);

@@ -13,7 +13,8 @@ static struct err e;
 static char root[4096];
 
 struct fix { /* one open model */
-	struct gguf *g;
+	struct gguf *g, *adapter;
+	struct model_lora lora;
 	struct os_pool *pool;
 	struct model *m;
 	struct model_kv *kv;
@@ -31,8 +32,20 @@ static const char *path(const char *name)
 static bool fix_open(struct fix *f, const char *name, unsigned threads, uint32_t kv_type, int batch)
 {
 	struct model_opts o = { .kv_type = kv_type, .max_batch = batch, .pooling = -1 };
+	const char *plus = strchr(name, '+');
+	char part[64];
 
 	memset(f, 0, sizeof *f);
+	if (plus) { /* MODEL+ADAPTER:SCALE */
+		snprintf(part, sizeof part, "%.*s", (int)strcspn(plus + 1, ":"), plus + 1);
+		if (gguf_open(&f->adapter, path(part), &e))
+			return false;
+		f->lora = (struct model_lora){ f->adapter, strtof(strchr(plus, ':') + 1, NULL) };
+		o.loras = &f->lora;
+		o.n_loras = 1;
+		snprintf(part, sizeof part, "%.*s", (int)(plus - name), name);
+		name = part;
+	}
 	if (gguf_open(&f->g, path(name), &e) || os_pool_new(&f->pool, threads, &e) ||
 	    model_open(&f->m, f->g, f->pool, &o, &e) ||
 	    (!model_info(f->m)->encoder && model_kv_new(&f->kv, f->m, 512, &e)))
@@ -47,6 +60,7 @@ static void fix_close(struct fix *f)
 	model_close(f->m);
 	os_pool_free(f->pool);
 	gguf_close(f->g);
+	gguf_close(f->adapter);
 }
 
 /* n ids behind what s holds, in steps of `chunk`; the logits of the last into out [v]. */
@@ -92,7 +106,7 @@ static bool quantized(const char *name)
 	static const char *const list[] = { "tiny-llama.gguf", "tiny-kquant.gguf", "tiny-mixtral.gguf", "tiny-gpt-oss.gguf" };
 
 	for (size_t i = 0; i < sizeof list / sizeof *list; i++)
-		if (strcmp(name, list[i]) == 0)
+		if (strncmp(name, list[i], strlen(list[i])) == 0)
 			return true;
 	return false;
 }
@@ -371,6 +385,45 @@ static void test_files(void)
 	refused("tiny-yarn.gguf", "\4\0\0\0\0\0\0\0yarn", "\4\0\0\0\0\0\0\0yarm", 12, "rope scaling \"yarm\" is not known");
 }
 
+/* An adapter with every `from` replaced by `to`, over a model. */
+static void lora_refused(const char *name, const char *from, const char *to, size_t n, enum err_code code, const char *words)
+{
+	struct model_lora lora = { .scale = 1 };
+	struct model_opts o = { .pooling = -1, .loras = &lora, .n_loras = 1 };
+	struct gguf *g = NULL, *adapter = NULL;
+	struct os_pool *pool = NULL;
+	struct model *m = NULL;
+	struct buf b;
+	bool good = patched(&b, "lora-llama.gguf", from, to, n, true) && !gguf_open_mem(&adapter, b.p, b.n, "lora-llama", &e) &&
+		    !os_pool_new(&pool, 1, &e) && !gguf_open(&g, path(name), &e);
+
+	lora.g = adapter;
+	good = good && model_open(&m, g, pool, &o, &e);
+	OK(good && e.code == code && strstr(e.text, words), "an adapter refused with \"%s\": %s", words, e.text);
+	model_close(m);
+	gguf_close(g);
+	gguf_close(adapter);
+	os_pool_free(pool);
+	buf_release(&b);
+}
+
+static void test_adapters(void)
+{
+	static const char dims[] = "blk.0.attn_q.weight.lora_b\2\0\0\0\2\0\0\0\0\0\0\0\x60";
+	static const char turned[] = "blk.0.attn_q.weight.lora_b\2\0\0\0\x60\0\0\0\0\0\0\0\2";
+
+	lora_refused("tiny-gemma.gguf", "llama", "llama", 5, ERR_MODEL_MISMATCH, "architecture \"llama\", this one is \"gemma\"");
+	lora_refused("tiny-llama.gguf", "adapter.type", "adapter.typo", 12, ERR_OPEN, "it is no LoRA adapter");
+	lora_refused("tiny-llama.gguf", "blk.1.attn_q", "blk.9.attn_q", 12, ERR_OPEN,
+		     "blk.9.attn_q.weight.lora_a: the model has no tensor that it adapts");
+	lora_refused("tiny-llama.gguf", "blk.0.attn_q.weight.lora_a", "blk.0.attn_q.weight.lora_x", 26, ERR_OPEN, "one is missing");
+	lora_refused("tiny-llama.gguf", "blk.1.ffn_down.weight", "blk.1.ffn_norm.weight", 21, ERR_OPEN,
+		     "what it adapts is no matrix that can be adapted here");
+	lora_refused("tiny-llama.gguf", dims, turned, sizeof dims - 1, ERR_OPEN,
+		     "blk.0.attn_q.weight.lora_b [96, 2, 1] do not fit the model's [96, 96, 1]");
+	lora_refused("tiny-yarn.gguf", "lora", "lora", 4, ERR_OPEN, "do not fit the model's");
+}
+
 /* One NaN among the weights of the first norm reaches every row. */
 static void test_nan(void)
 {
@@ -445,6 +498,7 @@ int main(void)
 	}
 	test_golden();
 	same_bits("tiny-llama.gguf", GGUF_F16);
+	same_bits("tiny-llama.gguf+lora-llama.gguf:1.5", GGUF_F16);
 	same_bits("tiny-kquant.gguf", GGUF_Q8_0);
 	same_bits("tiny-gemma3.gguf", GGUF_F16);
 	same_bits("tiny-gpt-oss.gguf", MODEL_KV_F32);
@@ -452,6 +506,7 @@ int main(void)
 	same_vectors("tiny-modern-bert.gguf");
 	same_vectors("tiny-qwen3.gguf");
 	test_files();
+	test_adapters();
 	test_nan();
 	test_callers();
 	return tap_done();

@@ -33,8 +33,23 @@ static size_t max_size(size_t a, size_t b)
 
 /* Largest sizes over the layers. */
 struct sizes {
-	uint64_t qkv, q, att, ffn, ffn_rows, act_a, act_b, mul, group, vec;
+	uint64_t qkv, q, att, ffn, ffn_rows, act_a, act_b, mul, group, vec, low, lora;
 };
+
+static void count_loras(struct sizes *s, const struct lin *const *w, int n_w, int64_t n)
+{
+	uint64_t low = 0;
+
+	for (int i = 0; i < n_w; i++) {
+		low += (uint64_t)(n * lora_ranks(w[i]));
+		s->lora = max_size(s->lora, lora_scratch(w[i], n));
+		for (const struct lora *r = w[i]->lora; r; r = r->next) {
+			s->mul = max_size(s->mul, kern_mul_scratch(&r->a, n));
+			s->mul = max_size(s->mul, kern_mul_scratch(&r->b, n));
+		}
+	}
+	s->low = max_size(s->low, low);
+}
 
 static void count_mats(struct sizes *s, const struct lin *const *w, int n_w, int64_t n, bool is_h)
 {
@@ -47,6 +62,7 @@ static void count_mats(struct sizes *s, const struct lin *const *w, int n_w, int
 	for (int i = 0; i < n_w; i++)
 		if (w[i]->w.data)
 			s->mul = max_size(s->mul, kern_mul_scratch(&w[i]->w, n));
+	count_loras(s, w, n_w, n);
 }
 
 static struct sizes measure(const struct model *m, int32_t n, int32_t n_out)
@@ -111,6 +127,7 @@ static void place(struct model *m, struct work *w, struct planner *p)
 	w->ffn = plan(p, rows, s.ffn * f);
 	w->up = plan(p, rows, s.ffn * f);
 	w->y = plan(p, max_size(rows, n) * d, f);
+	w->low = plan(p, s.low, f);
 	for (int i = 0; i < MODEL_ROPES; i++)
 		w->angles[i] = plan(p, n, (uint64_t)m->n_rot * f);
 	w->hid = plan(p, (uint64_t)w->cap_out * d, f);
@@ -139,6 +156,7 @@ static void place(struct model *m, struct work *w, struct planner *p)
 		mem.lo = plan(p, s.group * TILE, 4);
 		mem.hi = plan(p, s.group * TILE, 4);
 		mem.sink = plan(p, s.group * TILE, f);
+		mem.lora = plan(p, s.lora, f);
 		mem.bad = INT32_MAX;
 		if (p->base)
 			w->workers[i] = mem;
@@ -291,9 +309,14 @@ void mul_all(struct model *m, unsigned worker, const struct mul *muls, size_t n)
 {
 	int64_t total = 0, step = kern_row_step(), chunk;
 	size_t i, n_chunks = 0;
+	bool adapted = false;
 
-	for (size_t k = 0; k < n; k++)
+	for (size_t k = 0; k < n; k++) {
 		total += muls[k].act->n ? muls[k].w->w.rows : 0;
+		adapted |= muls[k].w->lora != NULL;
+	}
+	if (adapted)
+		lora_down_all(m, worker, muls, n);
 	chunk = total / chunks(m);
 	chunk = (chunk / step + 1) * step;
 	for (size_t k = 0; k < n; k++)
@@ -312,6 +335,8 @@ void mul_all(struct model *m, unsigned worker, const struct mul *muls, size_t n)
 		from = (int64_t)i * chunk;
 		to = from + chunk < p->w->w.rows ? from + chunk : p->w->w.rows;
 		kern_mul(p->out, p->ld, &p->w->w, p->act, from, to, m->work->workers[worker].mul);
+		if (p->w->lora)
+			lora_up(m, worker, muls, (size_t)(p - muls), from, to);
 	}
 	os_pool_barrier(m->pool, worker);
 }

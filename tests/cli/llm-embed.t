@@ -104,6 +104,15 @@ has "$scratch/err" 'tiny-rerank is a reranker: it scores pairs of texts, with --
 status 2 "no dimensions of a score" $r --dimensions 3 /dev/null
 status 2 "-k of vectors" $t -k 3 /dev/null
 
+# -- adapters
+d="$t -m $LLMU_MODEL_GENERATE --pooling last --only"
+$d "$scratch/in" | steady | sed 's/,"calls.*//' >"$scratch/bare"
+$d --lora "$fixtures/lora-llama.gguf:2" "$scratch/in" >"$scratch/adapted"
+has "$scratch/adapted" '"params":\{"pooling":"last",.*"lora":\[\{"name":"lora-llama","digest":"[0-9a-f]{64}","scale":2\}\]\}' "an adapter in the params"
+is "$(sed 's/,"calls.*//' "$scratch/adapted" | grep -cxFf "$scratch/bare")" 0 "other vectors"
+status 5 "an adapter of a decoder" $t --lora "$fixtures/lora-llama.gguf" /dev/null
+has "$scratch/err" 'lora-llama.gguf: it adapts models of the architecture "llama", this one is "bert"' "says so"
+
 # -- usage and files
 status 2 "too many dimensions" $t --dimensions 49 /dev/null
 status 2 "--query or --document" $t --query --document /dev/null

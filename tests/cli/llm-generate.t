@@ -122,6 +122,33 @@ plain "no folder at all"
 has "$scratch/err" "no prompt cache: .*$scratch/in: Not a directory" "is said"
 status 2 "no answers, no cache of prompts" $g --score --prompt-cache "$pc" /dev/null
 
+# -- adapters
+lora="$fixtures/lora-llama.gguf"
+digest=$(sha256sum "$lora" | cut -d' ' -f1)
+bare() { sed 's/,"lora":\[[^]]*\]//g'; }
+$g $hot -s "$sys" --lora "$lora:8" -j1 -t1 "$scratch/in" | steady >"$scratch/l1"
+$g $hot -s "$sys" --lora "$lora:8" -j9 -t3 "$scratch/in" | steady | cmp -s - "$scratch/l1"
+ok $? "an adapter: the same bytes with -j9 -t3"
+has "$scratch/l1" '"params":\{"max_tokens":[0-9]+,.*,"lora":\[\{"name":"lora-llama","digest":"'"$digest"'","scale":8\}\]\},"prompt_hash"' "params of the call name it"
+bare <"$scratch/l1" | cmp -s - "$scratch/plain"
+is "$?" 1 "it changes the answers"
+$g $hot -s "$sys" --lora "$lora:0" "$scratch/in" | steady | bare | cmp -s - "$scratch/plain"
+ok $? "but not at scale 0"
+$g $hot -s "$sys" --lora "$lora:8" --prompt-cache "$pc" "$scratch/in" >"$scratch/c"
+steady <"$scratch/c" | cmp -s - "$scratch/l1"
+ok $? "kept prefixes of the bare model are not taken"
+$g $hot -s "$sys" --lora "$lora:8" --prompt-cache "$pc" "$scratch/in" >"$scratch/c"
+cached 0 "it has its own"
+echo '{"id":1,"text":"Hello there"}' | $g --score --lora "$lora" --only >"$scratch/s"
+has "$scratch/s" '"params":\{"lora":\[\{"name":"lora-llama","digest":"[0-9a-f]{64}","scale":1\}\]\}' "scores, too"
+$g -n 1 --lora "$lora" --resume "$scratch/lout" "$scratch/in"
+status 5 "not resumed with another scale" $g -n 1 --lora "$lora:2" --resume "$scratch/lout" "$scratch/in"
+status 5 "no adapter" $g --lora "$fixtures/tiny-bert.gguf" "$scratch/in"
+has "$scratch/err" 'tiny-bert.gguf: it is no LoRA adapter: general.type is ' "says why"
+status 5 "an adapter of another model" $g -m "$fixtures/tiny-kquant.gguf" --lora "$lora" "$scratch/in"
+status 5 "an adapter that is not there" $g --lora /nowhere.gguf:2 "$scratch/in"
+has "$scratch/err" '^llm-generate: --lora /nowhere.gguf:2: /nowhere.gguf: No such file' "is named"
+
 # -- resume
 $g $hot --resume "$scratch/out" "$scratch/in"
 steady <"$scratch/out" >"$scratch/whole"

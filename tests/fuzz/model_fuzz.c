@@ -30,18 +30,37 @@ static void run(struct model *m, struct err *e)
 	model_kv_free(kv);
 }
 
+/* What an adapter is laid over. */
+static const struct gguf *base(struct err *e)
+{
+	static struct gguf *g;
+	const char *dir = os_env("top_srcdir");
+	char path[4096];
+
+	snprintf(path, sizeof path, "%s/tests/fixtures/tiny-llama.gguf", dir ? dir : ".");
+	if (!g && gguf_open(&g, path, e))
+		abort();
+	return g;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct os_pool *pool;
 	struct model_opts o = { .max_batch = 8, .pooling = -1 };
+	struct model_lora lora = { .scale = 1 };
 	struct gguf *g = NULL;
 	struct model *m = NULL;
 	struct err e = { 0 };
 
 	if (!pool && (kern_init("scalar", &e) || os_pool_new(&pool, 1, &e)))
 		abort();
-	if (!gguf_open_mem(&g, data, size, "fuzz", &e) && !model_open(&m, g, pool, &o, &e))
-		run(m, &e);
+	if (!gguf_open_mem(&g, data, size, "fuzz", &e)) {
+		lora.g = g;
+		o.loras = &lora;
+		o.n_loras = str_is(gguf_str_or(g, "general.type", STR("")), "adapter");
+		if (!model_open(&m, o.n_loras ? base(&e) : g, pool, &o, &e))
+			run(m, &e);
+	}
 	model_close(m);
 	gguf_close(g);
 	return 0;

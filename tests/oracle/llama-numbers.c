@@ -2,6 +2,7 @@
  * llama-numbers MODEL [MODE]: what llama.cpp computes, for comparison. Reads lines of token ids from standard input.
  *   logits (default): the logits after the last id of each line, one line each
  *   embed: the pooled vector of each line, of length 1; the scores of a reranker as they are
+ *   LORA, LORA_SCALE in the environment: with that adapter
  *   greedy N: N more ids, chosen greedily, each as id:gap, gap being the difference of the two best log probabilities
  * Build against a tree of llama.cpp:
  *   cc -O2 -I$SRC/include -I$SRC/ggml/include llama-numbers.c -L$BUILD/bin -lllama -lggml -lggml-base -Wl,-rpath,$BUILD/bin
@@ -63,6 +64,13 @@ int main(int argc, char **argv)
 	struct llama_context *c = llama_init_from_model(m, p);
 	if (!c)
 		return 1;
+	if (getenv("LORA")) {
+		struct llama_adapter_lora *l = llama_adapter_lora_init(m, getenv("LORA"));
+		float scale = getenv("LORA_SCALE") ? strtof(getenv("LORA_SCALE"), NULL) : 1;
+
+		if (!l || llama_set_adapters_lora(c, &l, 1, &scale) != 0)
+			return 1;
+	}
 	int n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(m)), d = llama_model_n_embd_out(m);
 	int rank = llama_pooling_type(c) == LLAMA_POOLING_TYPE_RANK;
 	while (fgets(line, sizeof line, stdin)) {

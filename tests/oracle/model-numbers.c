@@ -1,5 +1,5 @@
 /*
- * model-numbers [-t THREADS] [-b BATCH] [-c F16|F32|Q8_0] [-B BOS] MODEL MODE [N]: what common/model computes, for comparison with
+ * model-numbers [-t THREADS] [-b BATCH] [-c F16|F32|Q8_0] [-B BOS] [-l LORA] [-s SCALE] MODEL MODE [N]: what common/model computes, for comparison with
  * llama-numbers.c and reference.py, and how fast. Lines of token ids on standard input, as for llama-numbers.
  *   logits, embed, greedy N: as llama-numbers
  *   perplexity N: of all ids as one text, in windows of N: llama.cpp's protocol (the second half of each is scored)
@@ -263,15 +263,21 @@ int main(int argc, char **argv)
 {
 	struct model_opts o = { .pooling = -1 };
 	struct run r = { .batch = 512, .bos = -1 };
+	struct model_lora lora = { .scale = 1 };
 	unsigned threads = 1;
-	const char *mode;
+	const char *mode, *lora_path = NULL;
+	struct gguf *adapter = NULL;
 	int c, n;
 
-	while ((c = getopt(argc, argv, "t:b:c:B:")) != -1) {
+	while ((c = getopt(argc, argv, "t:b:c:B:l:s:")) != -1) {
 		if (c == 't')
 			threads = (unsigned)strtoul(optarg, NULL, 10);
 		else if (c == 'b')
 			r.batch = (int)strtol(optarg, NULL, 10);
+		else if (c == 's')
+			lora.scale = strtof(optarg, NULL);
+		else if (c == 'l')
+			o.loras = &lora, o.n_loras = 1, lora_path = optarg;
 		else if (c == 'B')
 			r.bos = (int32_t)strtol(optarg, NULL, 10);
 		else if (c == 'c')
@@ -283,6 +289,9 @@ int main(int argc, char **argv)
 		return 2;
 	mode = argv[optind + 1];
 	n = argc - optind > 2 ? (int)strtol(argv[optind + 2], NULL, 10) : 64;
+	if (lora_path && gguf_open(&adapter, lora_path, &e))
+		die();
+	lora.g = adapter;
 	if (kern_init(os_env("LLMU_ISA"), &e) || gguf_open(&r.g, argv[optind], &e) || os_pool_new(&r.pool, threads, &e) ||
 	    model_open(&r.m, r.g, r.pool, &o, &e))
 		die();
@@ -313,5 +322,6 @@ int main(int argc, char **argv)
 	model_close(r.m);
 	os_pool_free(r.pool);
 	gguf_close(r.g);
+	gguf_close(adapter);
 	return 0;
 }

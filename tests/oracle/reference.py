@@ -23,7 +23,11 @@ erf = np.vectorize(math.erf)
 
 
 class File:
-    def __init__(self, path):
+    """A model, with an adapter added to its weights where there is one."""
+
+    def __init__(self, path, lora=None, scale=1.0):
+        self.lora = File(lora) if lora else None
+        self.scale = scale
         r = gguf.GGUFReader(path)
         self.keys = {k: f.contents() for k, f in r.fields.items()}
         self.arch = self.keys["general.architecture"]
@@ -37,8 +41,20 @@ class File:
         """The tensor in double precision, rows last but one; None where there is none."""
         if name not in self.cache:
             t = self.raw.get(name)
-            self.cache[name] = None if t is None else gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float64)
+            w = None if t is None else gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float64)
+            if self.lora and name != "token_embd.weight" and name + ".lora_a" in self.lora.raw:
+                a, b = self.lora.get(name + ".lora_a"), self.lora.get(name + ".lora_b")
+                w = w + self.scale * self.lora.keys["adapter.lora.alpha"] / b.shape[-1] * (b @ a)
+            self.cache[name] = w
         return self.cache[name]
+
+    def embedding(self, ids):
+        """Rows of the embedding, whose adapter is for looking up alone: not for logits where they are tied."""
+        x, name = self.get("token_embd.weight")[ids], "token_embd.weight.lora_"
+        if self.lora and name + "a" in self.lora.raw:
+            a, b = self.lora.get(name + "a"), self.lora.get(name + "b")
+            x = x + self.scale * self.lora.keys["adapter.lora.alpha"] / b.shape[-1] * (a[ids] @ b.T)
+        return x
 
     def linear(self, name, x):
         y = x @ self.get(name + ".weight").T
@@ -64,8 +80,8 @@ def gelu_erf(x):
 
 
 class Model:
-    def __init__(self, path):
-        self.f = f = File(path)
+    def __init__(self, path, lora=None, scale=1.0):
+        self.f = f = File(path, lora, scale)
         self.arch, self.d, self.layers = f.arch, f.key("embedding_length"), f.key("block_count")
         self.heads = f.key("attention.head_count")
         self.kv = f.key("attention.head_count_kv", self.heads)
@@ -226,7 +242,7 @@ class Model:
     def hidden(self, ids):
         """Rows after the last norm [n, d]."""
         f = self.f
-        x = f.get("token_embd.weight")[ids] * f.key("embedding_scale", 1.0)
+        x = f.embedding(ids) * f.key("embedding_scale", 1.0)
         if self.arch.startswith("gemma"):
             x = x * np.float64(np.float32(math.sqrt(self.d)))
         if f.get("token_types.weight") is not None:
@@ -280,10 +296,21 @@ class Model:
         return softmax(v) if self.arch == "qwen3" else v
 
 
-def golden(folder):
-    """A prompt longer than every window, from a small generator of its own; vectors of encoders, logits of the others."""
-    for path in sorted(glob.glob(os.path.join(folder, "tiny-*.gguf"))):
-        m = Model(path)
+SCALE = 1.5  # of adapters
+
+
+def golden(folder, loras=None):
+    """A prompt longer than every window, from a small generator of its own; vectors of encoders, logits of the others. Then
+    the models that have an adapter lora-X in the folder `loras`, with it."""
+    paths = sorted(glob.glob(os.path.join(folder, "tiny-*.gguf")))
+    found = [(p, None) for p in paths]
+    for p in paths:
+        for name in (os.path.basename(p), os.path.basename(p)[5:]):
+            lora = os.path.join(loras or folder, "lora-" + name)
+            if os.path.exists(lora):
+                found.append((p, lora))
+    for path, lora in found:
+        m = Model(path, lora, SCALE)
         n_vocab, s, ids = m.f.get("token_embd.weight").shape[0], 12345, []
         for _ in range(37):
             s = (s * 1103515245 + 12345) % 2**31
@@ -292,7 +319,8 @@ def golden(folder):
         if m.arch not in ENCODERS and m.f.key("pooling_type"):
             kinds.append("embed")
         for kind in kinds:
-            yield os.path.basename(path), kind, ",".join(map(str, ids)), getattr(m, kind)(ids)
+            name = os.path.basename(path) + (f"+{os.path.basename(lora)}:{SCALE}" if lora else "")
+            yield name, kind, ",".join(map(str, ids)), getattr(m, kind)(ids)
 
 
 if __name__ == "__main__":
