@@ -59,7 +59,7 @@ void store_quantize(uint8_t *codes, float *scale, float *error, const float *x, 
 	double err2 = 0;
 
 	for (uint32_t i = 0; i < dims; i++)
-		max = fmaxf(max, fabsf(x[i]));
+		max = fabsf(x[i]) > max ? fabsf(x[i]) : max; /* a call of fmaxf() would be half of this function */
 	*scale = max / 127;
 	for (uint32_t i = 0; i < dims; i++) {
 		double q = rint((double)x[i] / (double)*scale);

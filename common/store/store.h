@@ -4,7 +4,7 @@
  * The file (application_id "LLMI", user_version = schema): WAL, STRICT tables. Vectors lie in segments of 256 slots: codes
  * (int8, for the scan), truth (f32, normalised once at insert, for the score) and bookkeeping apart, so that a scan touches
  * code bytes only. Search is exact: the int8 scan keeps every vector whose upper bound reaches the k-th best, the truth of
- * those decides; no result differs from a scan of all f32 vectors (bound: see search.c).
+ * those decides; no result differs from a scan of all f32 vectors (bound: see index_search.c).
  *
  * One model an index: the first vector pins dimensions and model digest; others are refused.
  *
@@ -72,6 +72,8 @@ struct store_hits {
 /*
  * The k nearest of each of n queries (q [n, dims], any length but 0), best first, ties by id bytes ascending. out [n]; hits
  * live in a. Queries of one call share the scan; results do not depend on what shares it, nor on the pool.
+ * Memory: 100 KB a worker for dims of 384, 40 bytes a candidate (about 3 k a query) and, from the third small call on, the
+ * codes, if they take at most a quarter of what is available.
  */
 int store_index_search(struct store_hits *out, struct store_index *ix, const float *q, size_t n, size_t dims, size_t k,
 		       float min_score, struct os_pool *pool, struct arena *a, struct err *e);
