@@ -307,11 +307,27 @@ static int chunk_values(struct str v[3], struct record *r, struct worker *w, str
 	return put_raw(&v[2], r, &w->out, e);
 }
 
-/* A chunk keeps the other members of its document. */
-static int put_chunk(struct record *r, const struct job *j, struct worker *w, struct str text, struct str member,
+/* What the chunks of a document have from it: its members but for the text, whose place is kept. */
+static int chunk_frame(struct json_val *out, struct record *r, const struct job *j, struct worker *w, struct str member,
+		       struct err *e)
+{
+	struct json_edit ed;
+	struct str s;
+
+	*out = (struct json_val){ STR("{}"), JSON_OBJECT };
+	if (j->o->io.only || !member.n)
+		return 0;
+	json_edit_init(&ed);
+	buf_reset(&w->out);
+	if ((str_is(member, "text") ? json_edit_set(&ed, member, STR("\"\""), e) : json_edit_remove(&ed, member, e)) ||
+	    json_edit_put(&w->out, record_json(r), &ed, e) || put_raw(&s, r, &w->out, e))
+		return -1;
+	return json_parse(out, s, e);
+}
+
+static int put_chunk(struct record *r, const struct job *j, struct worker *w, struct json_val doc, struct str text,
 		     const struct tok_chunk *k, size_t index, struct err *e)
 {
-	struct json_val doc = j->o->io.only || !member.n ? (struct json_val){ STR("{}"), JSON_OBJECT } : record_json(r);
 	struct str v[3];
 	struct json_edit ed;
 	char n[NUM_BUF];
@@ -321,8 +337,6 @@ static int put_chunk(struct record *r, const struct job *j, struct worker *w, st
 	json_edit_init(&ed);
 	if (chunk_values(v, r, w, text, k, index, e) || json_edit_set(&ed, STR("id"), v[0], e) ||
 	    json_edit_set(&ed, STR("text"), v[1], e))
-		return -1;
-	if (member.n && !str_is(member, "text") && json_edit_remove(&ed, member, e))
 		return -1;
 	if (json_edit_set(&ed, STR("chunk"), v[2], e) || json_edit_set(&ed, STR("n_tokens"), count, e))
 		return -1;
@@ -339,13 +353,15 @@ static int chunk_record(struct record *r, struct job *j, struct worker *w, struc
 {
 	const struct opts *o = j->o;
 	struct tok_chunk_opts how = { o->chunk, o->overlap, (enum tok_cut)o->cut, j->flags };
-	struct str text, member = text_member(r, o);
+	struct str text;
+	struct json_val frame;
 
 	w->chunks.n = 0;
-	if (record_text(&text, r, e) || tok_chunk(&w->chunks, w->enc, text, &how, e) || record_emit(r, STR(""), e))
+	if (record_text(&text, r, e) || tok_chunk(&w->chunks, w->enc, text, &how, e) || record_emit(r, STR(""), e) ||
+	    chunk_frame(&frame, r, j, w, text_member(r, o), e))
 		return -1;
 	for (size_t i = 0; i < w->chunks.n; i++) {
-		if (put_chunk(r, j, w, text, member, &w->chunks.v[i], i, e))
+		if (put_chunk(r, j, w, frame, text, &w->chunks.v[i], i, e))
 			return -1;
 		atomic_fetch_add(&j->total, w->chunks.v[i].n_tokens);
 	}

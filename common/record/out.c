@@ -230,6 +230,12 @@ int record_write(struct record_io *io, struct dest *d, struct str lines, struct 
 {
 	if (!lines.n)
 		return 0;
+	if (lines.n >= WRITE_AT && d->o) { /* no second copy of a very long one */
+		if (record_flush(io, false, e) || os_out_write(d->o, lines.p, lines.n, e))
+			return -1;
+		d->dirty = d->zst;
+		return record_flush(io, false, e);
+	}
 	buf_adds(&d->b, lines);
 	if (buf_check(&d->b, e))
 		return -1;

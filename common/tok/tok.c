@@ -224,8 +224,8 @@ int tok_finish(struct tok *t, struct err *e)
 		t->pre.n_stages = 1;
 		t->pre.stages[0] = pre_spaces;
 	}
-	if (t->model == TOK_UGM)
-		tok_ugm_scores(t);
+	if (t->model == TOK_UGM && tok_ugm_build(t, e))
+		return -1;
 	return tok_build_eog(t, e);
 }
 

@@ -14,7 +14,9 @@ void tok_word_release(struct tok_word *w)
 	free(w->v);
 	free(w->nodes);
 	free(w->heap);
+	free(w->tail);
 	free(w->best);
+	free(w->alive);
 	*w = (struct tok_word){ 0 };
 }
 
@@ -279,6 +281,18 @@ int tok_word_settle(struct tok_word *w, const struct tok *t, const char *p, stru
 	return rc;
 }
 
+static int bpe(struct tok_word *w, const struct tok *t, const char *p, size_t n, struct err *e)
+{
+	w->n = 0;
+	if (split_symbols(w, t, p, n, e))
+		return -1;
+	if (w->n <= SHORT)
+		merge_short(w, t, p);
+	else
+		return merge_long(w, t, p, e);
+	return 0;
+}
+
 int tok_bpe_word(struct tok_word *w, const struct tok *t, const char *p, size_t n, struct err *e)
 {
 	w->n = 0;
@@ -288,11 +302,90 @@ int tok_bpe_word(struct tok_word *w, const struct tok *t, const char *p, size_t 
 		if (id >= 0)
 			return tok_word_push(w, id, 0, n, e);
 	}
-	if (split_symbols(w, t, p, n, e))
-		return -1;
-	if (w->n <= SHORT)
-		merge_short(w, t, p);
-	else if (merge_long(w, t, p, e))
-		return -1;
-	return t->merges ? 0 : tok_word_settle(w, t, p, e);
+	return bpe(w, t, p, n, e) || (!t->merges && tok_word_settle(w, t, p, e)) ? -1 : 0;
+}
+
+/* ---- very long words
+ *
+ * A sequence of tokens is what merging makes of their text exactly when each two neighbours are what it makes of theirs.
+ * (Restricted to two neighbours, the merges of the whole and of the pair alone are the same ones in the same order up to
+ * the first that crosses the border between them, so that one crosses if and only if the other does.) So a window that
+ * begins where a token of the one before began may take over at any token that both have: all neighbours are then
+ * neighbours in one of the two.
+ */
+
+static int keep_tail(struct tok_word *w, size_t from, size_t at, struct err *e)
+{
+	size_t n = w->n - from;
+
+	if (n > w->tail_cap) {
+		struct tok_sym *v = ckd_realloc(w->tail, n, sizeof *v);
+
+		if (!v)
+			return err_nomem(e);
+		w->tail = v;
+		w->tail_cap = n;
+	}
+	for (size_t i = 0; i < n; i++) {
+		w->tail[i] = w->v[from + i];
+		w->tail[i].start += (uint32_t)at;
+	}
+	return 0;
+}
+
+/* The first token that the tail has too: its places in the tail and in w->v, whose text begins at `at`. */
+static bool meet(size_t *in_tail, size_t *in_word, const struct tok_word *w, size_t n_tail, size_t at)
+{
+	size_t i = 0, j = 0;
+
+	while (i < n_tail && j < w->n) {
+		const struct tok_sym *a = &w->tail[i], *b = &w->v[j];
+		size_t start = b->start + at;
+
+		if (a->start == start && a->len == b->len && a->id == b->id) {
+			*in_tail = i;
+			*in_word = j;
+			return true;
+		}
+		if (a->start <= start)
+			i++;
+		if (start <= a->start)
+			j++;
+	}
+	return false;
+}
+
+static int put(struct tok_sym *v, size_t n, size_t at, tok_sink *sink, void *arg, struct err *e)
+{
+	for (size_t i = 0; i < n; i++)
+		v[i].start += (uint32_t)at;
+	return sink(arg, v, n, e);
+}
+
+int tok_bpe_long(struct tok_word *w, const struct tok *t, const char *p, size_t n, size_t window, tok_sink *sink, void *arg,
+		 struct err *e)
+{
+	const struct str whole = { p, n };
+	size_t n_tail = 0;
+
+	for (size_t at = 0;;) {
+		size_t end = n - at > window + window / 2 ? utf8_border(whole, at + window) : n, first = 0, k, i;
+
+		if (bpe(w, t, p + at, end - at, e))
+			return -1;
+		if (n_tail && !meet(&i, &first, w, n_tail, at))
+			return 1;
+		if (n_tail && sink(arg, w->tail, i, e))
+			return -1;
+		if (end == n)
+			return put(w->v + first, w->n - first, at, sink, arg, e);
+		for (k = w->n; k && w->v[k - 1].start > end - at - window / 8; k--)
+			;
+		if (k <= first || k == w->n)
+			return 1;
+		n_tail = w->n - k;
+		if (keep_tail(w, k, at, e) || put(w->v + first, k - first, at, sink, arg, e))
+			return -1;
+		at = w->tail[0].start;
+	}
 }

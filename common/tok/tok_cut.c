@@ -104,12 +104,22 @@ static bool ends_sentence(struct str s, size_t from, size_t at)
 	return false;
 }
 
+/* Where the sentence at i ends; behind `to` when it is not known to end before. What follows a full stop decides: LOOK bytes
+ * of it are looked at, lest each piece of a text without sentences reads all of it. */
+#define LOOK 1024
+static size_t sentence_end(struct str s, size_t i, size_t to)
+{
+	size_t end = s.n - to > LOOK ? to + LOOK : s.n;
+
+	return uni_sentence_end(str_sub(s, 0, utf8_border(s, end)), i);
+}
+
 static size_t last_sentence(struct str s, size_t from, size_t to)
 {
 	size_t best = 0, i = from;
 
 	while (i < to) {
-		i = uni_sentence_end(s, i);
+		i = sentence_end(s, i, to);
 		if (i <= to && ends_sentence(s, from, i))
 			best = i;
 	}
@@ -184,9 +194,7 @@ static size_t next_start(const struct cutter *c, size_t start, size_t end)
 		return from;
 	/* the first sentence that begins in there, else the first word */
 	for (at = start; at < from;) {
-		size_t next = uni_sentence_end(c->text, at);
-
-		at = next;
+		at = sentence_end(c->text, at, end);
 		if (at >= from && ends_sentence(c->text, start, at))
 			break;
 	}

@@ -13,6 +13,7 @@
 #define LONG_SLOTS 32768
 #define LONG_KEY 256   /* longer words are hardly ever seen twice */
 #define LONG_HEAP (4u << 20)
+#define LONG_WINDOW 2048 /* bytes of a very long word at a time: what merging them takes stays in the cache */
 
 struct short_slot {
 	uint64_t lo, hi;       /* the word, zero padded; the top byte of hi is its length and, above it, the number of ids */
@@ -31,7 +32,7 @@ struct tok_enc {
 	struct long_slot *longs;
 	char *heap;
 	size_t heap_n;
-	struct tok_word word;
+	struct tok_word word, settled;
 	struct tok_normed normed;
 	struct buf first;         /* SPM: the first word with its blank */
 	struct buf bert;          /* a word as normalized */
@@ -78,6 +79,7 @@ void tok_enc_free(struct tok_enc *x)
 	free(x->longs);
 	free(x->heap);
 	tok_word_release(&x->word);
+	tok_word_release(&x->settled);
 	tok_normed_release(&x->normed);
 	buf_release(&x->first);
 	buf_release(&x->bert);
@@ -216,6 +218,75 @@ static void remember_long(struct tok_enc *x, const char *p, size_t n, uint64_t h
 	x->heap_n = at + k * sizeof(int32_t) + n;
 }
 
+/* ---- very long words: tokens are put out as they come, none are kept */
+
+struct long_word {
+	struct tok_enc *x;
+	const char *p;
+	size_t at, lead;
+	bool unk; /* the last token stands for what is unknown */
+};
+
+static int put_long_token(struct long_word *l, const struct tok_sym *s, struct err *e)
+{
+	struct tok_enc *x = l->x;
+	size_t b = s->start, end = b + s->len, lead = l->lead;
+	bool unk = s->id == x->t->unk;
+	struct tok_span span = { 0, 0 };
+
+	if (x->spans)
+		span = place(x, l->at + (b > lead ? b - lead : 0), l->at + (end > lead ? end - lead : 0));
+	if (unk && l->unk && x->t->fuse_unk) {
+		if (x->spans)
+			x->spans->v[x->spans->n - 1].end = span.end;
+		return 0;
+	}
+	l->unk = unk;
+	return push(x, s->id, span, e);
+}
+
+static int put_long(void *arg, const struct tok_sym *v, size_t n, struct err *e)
+{
+	struct long_word *l = arg;
+	struct tok_word *w = &l->x->settled;
+
+	for (size_t i = 0; i < n; i++) {
+		if (v[i].id >= 0) {
+			if (put_long_token(l, &v[i], e))
+				return -1;
+			continue;
+		}
+		w->n = 0;
+		if (tok_word_unknown(w, l->x->t, l->p, v[i].start, v[i].len, e))
+			return -1;
+		for (size_t k = 0; k < w->n; k++)
+			if (put_long_token(l, &w->v[k], e))
+				return -1;
+	}
+	return 0;
+}
+
+static int long_word(struct tok_enc *x, const char *p, size_t n, size_t at, size_t lead, struct err *e)
+{
+	struct long_word l = { x, p, at, lead, false };
+	size_t n_ids = x->ids->n, n_spans = x->spans ? x->spans->n : 0, total = x->total;
+	size_t window = LONG_WINDOW;
+	int rc;
+
+	if (x->t->model == TOK_UGM)
+		return tok_ugm_long(&x->word, x->t, p, n, put_long, &l, e);
+	while (window / 16 < x->t->max_len)
+		window *= 2;
+	for (; (rc = tok_bpe_long(&x->word, x->t, p, n, window, put_long, &l, e)) > 0; window *= 8) {
+		x->ids->n = n_ids;
+		x->total = total;
+		if (x->spans)
+			x->spans->n = n_spans;
+		l.unk = false;
+	}
+	return rc;
+}
+
 /* A word that is not in the short cache. `lead` of its bytes are not in the text, whose part begins at `at`. */
 static int slow_word(struct tok_enc *x, const char *p, size_t n, size_t at, size_t lead, struct short_slot *slot,
 		     uint64_t lo, uint64_t hi, struct err *e)
@@ -238,6 +309,8 @@ static int slow_word(struct tok_enc *x, const char *p, size_t n, size_t at, size
 			return x->spans ? spans_of(x, x->ids->v + x->ids->n - k, k, at, n, lead, e) : 0;
 		}
 	}
+	if (n > TOK_LONG && n > x->t->max_len && x->t->model != TOK_WPM)
+		return long_word(x, p, n, at, lead, e);
 	if (model_word(x, p, n, e))
 		return -1;
 	for (size_t i = 0; i < x->word.n; i++) {
@@ -553,6 +626,7 @@ static int normal_text(struct tok_enc *x, struct str text, const struct tok_span
 static int fragment(struct tok_enc *x, struct str text, size_t at, bool first, unsigned flags, struct err *e)
 {
 	const struct tok *t = x->t;
+	const bool places = x->spans || x->marks;
 
 	if (!text.n)
 		return 0;
@@ -561,9 +635,9 @@ static int fragment(struct tok_enc *x, struct str text, size_t at, bool first, u
 		return bert_fragment(x, text, e);
 	if (!t->n_norms || tok_norm_idle(t, text))
 		return normal_text(x, text, NULL, first, flags, e);
-	if (tok_normalize(&x->normed, t, text, first, e))
+	if (tok_normalize(&x->normed, t, text, first, places, e))
 		return -1;
-	return normal_text(x, buf_str(&x->normed.text), x->normed.map, first, flags, e);
+	return normal_text(x, buf_str(&x->normed.text), places ? x->normed.map : NULL, first, flags, e);
 }
 
 static int encode(struct tok_enc *x, struct str text, unsigned flags, struct err *e)

@@ -24,6 +24,12 @@ struct tok_merge {
 	uint32_t rank, id;
 };
 #define TOK_NO_MERGE UINT64_MAX
+/* An edge of the trie of texts: from a node by a byte to another, where the text of `id` ends (-1: none does). */
+struct tok_edge {
+	uint64_t key; /* node << 8 | byte, plus 1; 0: empty */
+	uint32_t node;
+	int32_t id;
+};
 
 /* Tokens that split a text wherever they stand in it. */
 enum { TOK_LSTRIP = 1, TOK_RSTRIP = 2, TOK_SINGLE_WORD = 4, TOK_NORMALIZED = 8 };
@@ -62,6 +68,8 @@ struct tok {
 	uint32_t *off;   /* [n + 1] */
 	uint8_t *attr;   /* [n] enum tok_attr */
 	float *scores;   /* [n] or NULL */
+	struct tok_edge *edges; /* Unigram: a trie as a hash table */
+	size_t n_edges, edge_mask;
 	double unk_score; /* Unigram */
 	uint32_t *keys;  /* [n] SPM: order of merging, smaller first */
 	struct tok_slot *slots;
@@ -167,22 +175,23 @@ bool tok_specials_next(struct tok_hit *out, size_t *from, const struct tok_speci
 		       struct str text, size_t floor);
 
 /* ---- normalizers (tok_norm.c) */
-struct tok_chars { /* a text while it is normalized: code points with the bytes that they come from */
-	struct tok_char {
-		uint32_t cp, start, end;
-	} *v;
-	size_t n, cap;
+struct tok_chars { /* a text while it is normalized: code points */
+	uint32_t *cp;
+	struct tok_span *from; /* with `places`: the bytes that each comes from */
+	size_t n, cap, n_from; /* n_from: room there */
+	bool places;
 };
 struct tok_normed {
 	struct buf text;
-	struct tok_span *map; /* [text.n]; where each byte comes from */
+	struct tok_span *map; /* [text.n]; with `places`: where each byte comes from */
 	size_t map_cap;
 	struct tok_chars a, b;
 };
 void tok_normed_release(struct tok_normed *nd);
 /* True when the normalizers would change nothing (a quick, safe guess). */
 bool tok_norm_idle(const struct tok *t, struct str text);
-int tok_normalize(struct tok_normed *nd, const struct tok *t, struct str text, bool first, struct err *e);
+/* `places`: fill the map. */
+int tok_normalize(struct tok_normed *nd, const struct tok *t, struct str text, bool first, bool places, struct err *e);
 /* One character as BERT's normalizer leaves it: up to 2 * UNI_DECOMP_MAX code points; 0 when it is dropped. */
 unsigned tok_norm_bert(uint32_t *out, const struct tok *t, uint32_t cp);
 bool tok_is_cjk(uint32_t cp);
@@ -206,7 +215,10 @@ struct tok_word { /* scratch of one worker */
 	struct tok_node *nodes; /* for long words */
 	uint64_t *heap;
 	size_t long_cap;
+	struct tok_sym *tail; /* of very long words: the end of a window, which the next one repeats */
+	size_t tail_cap;
 	struct tok_best *best; /* Unigram */
+	uint8_t *alive;        /* [best_cap] */
 	size_t best_cap;
 };
 void tok_word_release(struct tok_word *w);
@@ -215,12 +227,22 @@ int tok_bpe_word(struct tok_word *w, const struct tok *t, const char *p, size_t 
 /* Greedy longest match; one unk for a word that is not covered. */
 int tok_wpm_word(struct tok_word *w, const struct tok *t, const char *p, size_t n, struct err *e);
 int tok_ugm_word(struct tok_word *w, const struct tok *t, const char *p, size_t n, struct err *e);
+/*
+ * Words of over TOK_LONG bytes, in windows: the same tokens in memory that does not grow with the word. They go to `sink` in
+ * order; those without an id are the caller's to settle. tok_bpe_long() gives up with 1 where the windows do not tell what
+ * the whole would become: what the sink was given is void, and larger windows are to be tried (`window` >= n always works).
+ */
+#define TOK_LONG 32768
+typedef int tok_sink(void *arg, const struct tok_sym *v, size_t n, struct err *e);
+int tok_bpe_long(struct tok_word *w, const struct tok *t, const char *p, size_t n, size_t window, tok_sink *sink, void *arg,
+		 struct err *e);
+int tok_ugm_long(struct tok_word *w, const struct tok *t, const char *p, size_t n, tok_sink *sink, void *arg, struct err *e);
 /* p[at, at + len) that no token stands for: byte tokens, or unk (one for neighbours where the model fuses them). */
 int tok_word_unknown(struct tok_word *w, const struct tok *t, const char *p, size_t at, size_t len, struct err *e);
 /* Symbols without an id become what tok_word_unknown() makes of them. */
 int tok_word_settle(struct tok_word *w, const struct tok *t, const char *p, struct err *e);
-/* The score of what is not in the vocabulary, from those that are. */
-void tok_ugm_scores(struct tok *t);
+/* The score of what is not in the vocabulary, from those that are; the trie. */
+int tok_ugm_build(struct tok *t, struct err *e);
 int tok_word_push(struct tok_word *w, int32_t id, size_t start, size_t len, struct err *e);
 
 #endif

@@ -315,7 +315,7 @@ static int normalize_added(struct tok_json *j, struct err *e)
 
 		if (!(s->flags & TOK_NORMALIZED) || tok_norm_idle(j->t, text))
 			continue;
-		rc = tok_normalize(&nd, j->t, text, false, e);
+		rc = tok_normalize(&nd, j->t, text, false, false, e);
 		if (!rc) {
 			struct str own = arena_str(&j->arena, buf_str(&nd.text));
 

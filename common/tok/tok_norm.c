@@ -6,28 +6,72 @@
 #include "tok/tok_impl.h"
 #include "tok/unicode_impl.h"
 
+struct tok_char {
+	uint32_t cp;
+	struct tok_span from;
+};
+
+static void chars_release(struct tok_chars *c)
+{
+	free(c->cp);
+	free(c->from);
+}
+
 void tok_normed_release(struct tok_normed *nd)
 {
 	buf_release(&nd->text);
 	free(nd->map);
-	free(nd->a.v);
-	free(nd->b.v);
+	chars_release(&nd->a);
+	chars_release(&nd->b);
 	*nd = (struct tok_normed){ 0 };
 }
 
-static int add(struct tok_chars *c, uint32_t cp, uint32_t start, uint32_t end, struct err *e)
+static int chars_room(struct tok_chars *c, size_t n, struct err *e)
 {
-	if (c->n == c->cap) {
-		size_t cap = c->cap ? c->cap * 2 : 256;
-		struct tok_char *v = ckd_realloc(c->v, cap, sizeof *v);
+	if (n > c->cap) {
+		size_t cap = c->cap + c->cap / 2 > n ? c->cap + c->cap / 2 : n + 64;
+		uint32_t *cp = ckd_realloc(c->cp, cap, sizeof *cp);
 
-		if (!v)
+		if (!cp)
 			return err_nomem(e);
-		c->v = v;
+		c->cp = cp;
 		c->cap = cap;
 	}
-	c->v[c->n++] = (struct tok_char){ cp, start, end };
+	if (c->places && c->n_from < c->cap) {
+		struct tok_span *from = ckd_realloc(c->from, c->cap, sizeof *from);
+
+		if (!from)
+			return err_nomem(e);
+		c->from = from;
+		c->n_from = c->cap;
+	}
 	return 0;
+}
+
+static inline struct tok_char get(const struct tok_chars *c, size_t i)
+{
+	return (struct tok_char){ c->cp[i], c->places ? c->from[i] : (struct tok_span){ 0, 0 } };
+}
+
+static inline void set(struct tok_chars *c, size_t i, struct tok_char x)
+{
+	c->cp[i] = x.cp;
+	if (c->places)
+		c->from[i] = x.from;
+}
+
+static inline int add(struct tok_chars *c, uint32_t cp, struct tok_span from, struct err *e)
+{
+	if ((c->n == c->cap || (c->places && c->n == c->n_from)) && chars_room(c, c->n + 1, e))
+		return -1;
+	set(c, c->n++, (struct tok_char){ cp, from });
+	return 0;
+}
+
+/* Where [i, i + k) come from. */
+static struct tok_span over(const struct tok_chars *c, size_t i, size_t k)
+{
+	return c->places ? (struct tok_span){ c->from[i].start, c->from[i + k - 1].end } : (struct tok_span){ 0, 0 };
 }
 
 /* Words of BERT: the ideographs that each stand alone. The block from 0x2B920 is 0x2B820 in Unicode; the models were made
@@ -79,8 +123,8 @@ static int order_marks(struct tok_chars *c, size_t from, size_t to, struct err *
 	bool sorted = true;
 
 	for (size_t i = from; i < to; i++) {
-		count[UNI_R_CCC(uni_record(c->v[i].cp))]++;
-		sorted &= i == from || UNI_R_CCC(uni_record(c->v[i - 1].cp)) <= UNI_R_CCC(uni_record(c->v[i].cp));
+		count[UNI_R_CCC(uni_record(c->cp[i]))]++;
+		sorted &= i == from || UNI_R_CCC(uni_record(c->cp[i - 1])) <= UNI_R_CCC(uni_record(c->cp[i]));
 	}
 	if (sorted)
 		return 0;
@@ -88,7 +132,8 @@ static int order_marks(struct tok_chars *c, size_t from, size_t to, struct err *
 		copy = ckd_alloc(to - from, sizeof *copy);
 	if (!copy)
 		return err_nomem(e);
-	memcpy(copy, c->v + from, (to - from) * sizeof *copy);
+	for (size_t i = from; i < to; i++)
+		copy[i - from] = get(c, i);
 	for (size_t k = 0; k < 256; k++) {
 		size_t n = count[k];
 
@@ -96,7 +141,7 @@ static int order_marks(struct tok_chars *c, size_t from, size_t to, struct err *
 		sum += n;
 	}
 	for (size_t i = 0; i < to - from; i++)
-		c->v[from + count[UNI_R_CCC(uni_record(copy[i].cp))]++] = copy[i];
+		set(c, from + count[UNI_R_CCC(uni_record(copy[i].cp))]++, copy[i]);
 	if (copy != few)
 		free(copy);
 	return 0;
@@ -109,13 +154,13 @@ static int decompose(struct tok_chars *out, const struct tok_chars *in, bool com
 	out->n = 0;
 	for (size_t i = 0; i < in->n; i++) {
 		uint32_t d[UNI_DECOMP_MAX];
-		unsigned n = uni_decompose(d, in->v[i].cp, compat);
+		unsigned n = uni_decompose(d, in->cp[i], compat);
 
 		for (unsigned k = 0; k < n; k++) {
 			unsigned ccc = UNI_R_CCC(uni_record(d[k]));
 			size_t at = out->n;
 
-			if (add(out, d[k], in->v[i].start, in->v[i].end, e))
+			if (add(out, d[k], over(in, i, 1), e))
 				return -1;
 			/* the end of a run of marks: what follows is no mark */
 			if (!ccc && at > run + 1 && order_marks(out, run, at, e))
@@ -133,25 +178,25 @@ static void compose(struct tok_chars *c)
 	unsigned last = 0; /* class of the mark before, among those that stayed */
 
 	for (size_t i = 0; i < c->n; i++) {
-		struct tok_char x = c->v[i];
+		struct tok_char x = get(c, i);
 		unsigned ccc = UNI_R_CCC(uni_record(x.cp));
 
 		if (starter != SIZE_MAX && (k == starter + 1 || (last && last < ccc))) {
-			uint32_t both = uni_compose(c->v[starter].cp, x.cp);
+			uint32_t both = uni_compose(c->cp[starter], x.cp);
 
 			if (both) {
-				struct tok_char *s = &c->v[starter];
+				struct tok_span s = over(c, starter, 1);
 
-				s->cp = both;
-				s->start = x.start < s->start ? x.start : s->start;
-				s->end = x.end > s->end ? x.end : s->end;
+				s.start = x.from.start < s.start ? x.from.start : s.start;
+				s.end = x.from.end > s.end ? x.from.end : s.end;
+				set(c, starter, (struct tok_char){ both, s });
 				continue;
 			}
 		}
 		if (!ccc)
 			starter = k;
 		last = ccc;
-		c->v[k++] = x;
+		set(c, k++, x);
 	}
 	c->n = k;
 }
@@ -163,7 +208,7 @@ static bool matches(const struct tok_chars *in, size_t at, const char *a, size_t
 	size_t i = 0, j = at;
 
 	while (i < na) {
-		if (j == in->n || uni_next((const uint8_t *)a, &i) != in->v[j].cp)
+		if (j == in->n || uni_next((const uint8_t *)a, &i) != in->cp[j])
 			return false;
 		j++;
 	}
@@ -171,10 +216,10 @@ static bool matches(const struct tok_chars *in, size_t at, const char *a, size_t
 	return true;
 }
 
-static int add_text(struct tok_chars *out, const char *p, size_t n, uint32_t start, uint32_t end, struct err *e)
+static int add_text(struct tok_chars *out, const char *p, size_t n, struct tok_span from, struct err *e)
 {
 	for (size_t i = 0; i < n;)
-		if (add(out, uni_next((const uint8_t *)p, &i), start, end, e))
+		if (add(out, uni_next((const uint8_t *)p, &i), from, e))
 			return -1;
 	return 0;
 }
@@ -186,18 +231,18 @@ static int replace(struct tok_chars *out, const struct tok_chars *in, const stru
 		bool hit;
 
 		if (op->op == TOK_NORM_BLANKS) {
-			for (k = 0; i + k < in->n && in->v[i + k].cp == ' '; k++)
+			for (k = 0; i + k < in->n && in->cp[i + k] == ' '; k++)
 				;
 			hit = k >= 2;
 		} else {
 			hit = op->na && matches(in, i, op->a, op->na, &k);
 		}
 		if (hit) {
-			if (add_text(out, op->b, op->nb, in->v[i].start, in->v[i + k - 1].end, e))
+			if (add_text(out, op->b, op->nb, over(in, i, k), e))
 				return -1;
 			i += k;
 		} else {
-			if (add(out, in->v[i].cp, in->v[i].start, in->v[i].end, e))
+			if (add(out, in->cp[i], over(in, i, 1), e))
 				return -1;
 			i++;
 		}
@@ -209,25 +254,25 @@ static int bert(struct tok_chars *out, const struct tok_chars *in, const struct 
 {
 	out->n = 0;
 	for (size_t i = 0; i < in->n; i++) {
-		struct tok_char x = in->v[i];
+		struct tok_char x = get(in, i);
 		uint32_t d[2 * UNI_DECOMP_MAX];
 		unsigned n = tok_norm_bert(d, t, x.cp);
 		bool alone = t->chinese && tok_is_cjk(x.cp);
 
-		if (alone && add(out, ' ', x.start, x.end, e))
+		if (alone && add(out, ' ', x.from, e))
 			return -1;
 		for (unsigned k = 0; k < n; k++)
-			if (add(out, d[k], x.start, x.end, e))
+			if (add(out, d[k], x.from, e))
 				return -1;
-		if (alone && add(out, ' ', x.start, x.end, e))
+		if (alone && add(out, ' ', x.from, e))
 			return -1;
 	}
 	return 0;
 }
 
-static bool blank(const struct tok_char *c)
+static bool blank(uint32_t cp)
 {
-	return uni_record(c->cp) & UNI_R_WS;
+	return uni_record(cp) & UNI_R_WS;
 }
 
 static void filter(struct tok_chars *c, enum tok_norm_op op)
@@ -235,14 +280,14 @@ static void filter(struct tok_chars *c, enum tok_norm_op op)
 	size_t k = 0, from = 0, to = c->n;
 
 	if (op == TOK_NORM_STRIP_LEFT)
-		while (from < to && blank(&c->v[from]))
+		while (from < to && blank(c->cp[from]))
 			from++;
 	if (op == TOK_NORM_STRIP_RIGHT)
-		while (from < to && blank(&c->v[to - 1]))
+		while (from < to && blank(c->cp[to - 1]))
 			to--;
 	for (size_t i = from; i < to; i++)
-		if (op != TOK_NORM_STRIP_ACCENTS || !(uni_class(c->v[i].cp) & UNI_BIT(UNI_MN)))
-			c->v[k++] = c->v[i];
+		if (op != TOK_NORM_STRIP_ACCENTS || !(uni_class(c->cp[i]) & UNI_BIT(UNI_MN)))
+			set(c, k++, get(c, i));
 	c->n = k;
 }
 
@@ -251,10 +296,10 @@ static int lower(struct tok_chars *out, const struct tok_chars *in, struct err *
 	out->n = 0;
 	for (size_t i = 0; i < in->n; i++) {
 		uint32_t d[2];
-		unsigned n = uni_lower(d, in->v[i].cp);
+		unsigned n = uni_lower(d, in->cp[i]);
 
 		for (unsigned k = 0; k < n; k++)
-			if (add(out, d[k], in->v[i].start, in->v[i].end, e))
+			if (add(out, d[k], over(in, i, 1), e))
 				return -1;
 	}
 	return 0;
@@ -267,16 +312,16 @@ static int spaces(struct tok_chars *out, const struct tok_chars *in, const struc
 
 	out->n = 0;
 	for (size_t i = 0; i < in->n; i++) {
-		struct tok_char x = in->v[i];
+		struct tok_char x = get(in, i);
 
-		if (op->na ? x.cp == ' ' : blank(&x)) {
+		if (op->na ? x.cp == ' ' : blank(x.cp)) {
 			due = out->n > 0;
 			continue;
 		}
-		if (due && add(out, ' ', in->v[i - 1].start, in->v[i - 1].end, e))
+		if (due && add(out, ' ', over(in, i - 1, 1), e))
 			return -1;
 		due = false;
-		if (add(out, x.cp, x.start, x.end, e))
+		if (add(out, x.cp, x.from, e))
 			return -1;
 	}
 	return 0;
@@ -288,14 +333,14 @@ static void nmt(struct tok_chars *c)
 	size_t k = 0;
 
 	for (size_t i = 0; i < c->n; i++) {
-		uint32_t cp = c->v[i].cp;
+		uint32_t cp = c->cp[i];
 
 		if ((cp >= 1 && cp <= 8) || cp == 0xb || (cp >= 0xe && cp <= 0x1f) || cp == 0x7f || cp == 0x8f || cp == 0x9f)
 			continue;
-		c->v[k] = c->v[i];
+		set(c, k, get(c, i));
 		if (cp == 9 || cp == 0xa || cp == 0xc || cp == 0xd || cp == 0x1680 || (cp >= 0x200b && cp <= 0x200f) ||
 		    cp == 0x2028 || cp == 0x2029 || cp == 0x2581 || cp == 0xfeff || cp == 0xfffd)
-			c->v[k].cp = ' ';
+			c->cp[k] = ' ';
 		k++;
 	}
 	c->n = k;
@@ -322,7 +367,7 @@ static size_t charsmap_match(struct str *out, const struct tok_norm *op, const s
 
 	for (size_t i = at; i < in->n; i++) {
 		char c[4];
-		unsigned k = utf8_put(c, in->v[i].cp);
+		unsigned k = utf8_put(c, in->cp[i]);
 
 		for (unsigned b = 0; b < k; b++) {
 			uint32_t u;
@@ -356,8 +401,8 @@ static int charsmap(struct tok_chars *out, const struct tok_chars *in, const str
 		struct str with = { 0 };
 		size_t k = charsmap_match(&with, op, in, i);
 
-		if (k ? add_text(out, with.p, with.n, in->v[i].start, in->v[i + k - 1].end, e) :
-			add(out, in->v[i].cp, in->v[i].start, in->v[i].end, e))
+		if (k ? add_text(out, with.p, with.n, over(in, i, k), e) :
+			add(out, in->cp[i], over(in, i, 1), e))
 			return -1;
 		i += k ? k : 1;
 	}
@@ -389,15 +434,17 @@ static void swap(struct tok_normed *nd)
 
 static int prepend(struct tok_normed *nd, const struct tok_norm *op, struct err *e)
 {
+	uint32_t start;
 	size_t len;
 
 	if (!nd->a.n || (op->op == TOK_NORM_PREFIX && matches(&nd->a, 0, op->b, op->nb, &len)))
 		return 0;
 	nd->b.n = 0;
-	if (add_text(&nd->b, op->b, op->nb, nd->a.v[0].start, nd->a.v[0].start, e))
+	start = over(&nd->a, 0, 1).start;
+	if (add_text(&nd->b, op->b, op->nb, (struct tok_span){ start, start }, e))
 		return -1;
 	for (size_t i = 0; i < nd->a.n; i++)
-		if (add(&nd->b, nd->a.v[i].cp, nd->a.v[i].start, nd->a.v[i].end, e))
+		if (add(&nd->b, nd->a.cp[i], over(&nd->a, i, 1), e))
 			return -1;
 	swap(nd);
 	return 0;
@@ -406,6 +453,8 @@ static int prepend(struct tok_normed *nd, const struct tok_norm *op, struct err 
 /* nd->a by one operation; nd->b is scratch. */
 static int apply(struct tok_normed *nd, const struct tok *t, const struct tok_norm *op, struct err *e)
 {
+	if (chars_room(&nd->b, nd->a.n, e)) /* as most need */
+		return -1;
 	switch (op->op) {
 	case TOK_NORM_NFC:
 	case TOK_NORM_NFD:
@@ -453,26 +502,29 @@ static int apply(struct tok_normed *nd, const struct tok *t, const struct tok_no
 
 static int to_text(struct tok_normed *nd, struct err *e)
 {
-	size_t need = nd->a.n * 4 + 1;
+	const struct tok_chars *c = &nd->a;
+	size_t need = 0;
 
+	for (size_t i = 0; i < c->n; i++)
+		need += c->cp[i] < 0x80 ? 1 : c->cp[i] < 0x800 ? 2 : c->cp[i] < 0x10000 ? 3 : 4;
 	if (!nd->text.max)
 		buf_init(&nd->text, SIZE_MAX / 4);
 	buf_reset(&nd->text);
-	if (need > nd->map_cap) {
-		struct tok_span *m = ckd_realloc(nd->map, need, sizeof *m);
+	buf_grow(&nd->text, need);
+	if (c->places && need >= nd->map_cap) {
+		struct tok_span *m = ckd_realloc(nd->map, need + 1, sizeof *m);
 
 		if (!m)
 			return err_nomem(e);
 		nd->map = m;
-		nd->map_cap = need;
+		nd->map_cap = need + 1;
 	}
-	for (size_t i = 0; i < nd->a.n; i++) {
-		struct tok_char x = nd->a.v[i];
+	for (size_t i = 0; i < c->n; i++) {
 		char u[4];
-		unsigned len = utf8_put(u, x.cp);
+		unsigned len = utf8_put(u, c->cp[i]);
 
-		for (unsigned k = 0; k < len; k++)
-			nd->map[nd->text.n + k] = (struct tok_span){ x.start, x.end };
+		for (unsigned k = 0; c->places && k < len; k++)
+			nd->map[nd->text.n + k] = c->from[i];
 		buf_add(&nd->text, u, len);
 	}
 	return buf_check(&nd->text, e);
@@ -519,13 +571,16 @@ bool tok_norm_idle(const struct tok *t, struct str text)
 	return true;
 }
 
-int tok_normalize(struct tok_normed *nd, const struct tok *t, struct str text, bool first, struct err *e)
+int tok_normalize(struct tok_normed *nd, const struct tok *t, struct str text, bool first, bool places, struct err *e)
 {
 	nd->a.n = 0;
+	nd->a.places = nd->b.places = places;
+	if (chars_room(&nd->a, utf8_count(text), e))
+		return -1;
 	for (size_t i = 0; i < text.n;) {
 		uint32_t start = (uint32_t)i, cp = uni_next((const uint8_t *)text.p, &i);
 
-		if (add(&nd->a, cp, start, (uint32_t)i, e))
+		if (add(&nd->a, cp, (struct tok_span){ start, (uint32_t)i }, e))
 			return -1;
 	}
 	for (unsigned i = 0; i < t->n_norms; i++)
@@ -544,7 +599,7 @@ int tok_fold(struct buf *out, struct str text, bool lower, struct err *e)
 	if (tok_norm_idle(&ops[lower], text)) {
 		buf_adds(out, text);
 	} else {
-		rc = tok_normalize(&nd, &ops[lower], text, true, e);
+		rc = tok_normalize(&nd, &ops[lower], text, true, false, e);
 		if (!rc)
 			buf_adds(out, buf_str(&nd.text));
 	}

@@ -394,6 +394,90 @@ static void worst_cases(void)
 	gguf_close(g);
 }
 
+static int collect(void *arg, const struct tok_sym *v, size_t n, struct err *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if (tok_word_push(arg, v[i].id, v[i].start, v[i].len, e))
+			return -1;
+	return 0;
+}
+
+/* Windows of any size give what the whole gives, or say that they cannot tell. */
+static void long_words(const char *name, bool json)
+{
+	static const char *const bits[] = { "a", "b", "e", "th", "in", "er", "\xc3\xa9", "\xe4\xb8\xad", "1", "s", "ing", "zq" };
+	struct tok_word whole = { 0 }, got = { 0 }, work = { 0 };
+	struct rng r = { .key = 5 };
+	struct gguf *g = NULL;
+	struct buf text;
+	struct tok *t = NULL;
+	unsigned same = 0, gave_up = 0, differ = 0;
+
+	buf_init(&text, 1 << 20);
+	if (json)
+		t = open_json(name);
+	else if ((g = fixture(name)))
+		tok_open_gguf(&t, g, false, &err);
+	if (!t)
+		return;
+	for (unsigned i = 0; i < 600; i++) {
+		size_t n = 500 + rng_below(&r, 1500), kinds = 1 + rng_below(&r, 12), first = rng_below(&r, 12);
+		int rc;
+
+		buf_reset(&text);
+		while (text.n < n)
+			buf_addz(&text, bits[(first + rng_below(&r, kinds)) % 12]);
+		got.n = 0;
+		if (tok_bpe_word(&whole, t, text.p, text.n, &err))
+			break;
+		rc = tok_bpe_long(&work, t, text.p, text.n, 16u << rng_below(&r, 5), collect, &got, &err);
+		gave_up += rc == 1;
+		if (rc)
+			continue;
+		for (size_t k = 0; k < got.n; k++) /* as the caller does */
+			rc |= got.n != whole.n || (got.v[k].id >= 0 && memcmp(&got.v[k], &whole.v[k], sizeof got.v[k]) != 0);
+		same += !rc;
+		differ += rc != 0;
+	}
+	OK(!differ && same > 300, "%s: %u words in windows as the whole, %u differ, %u not told", name, same, differ, gave_up);
+	tok_word_release(&whole);
+	tok_word_release(&got);
+	tok_word_release(&work);
+	buf_release(&text);
+	tok_close(t);
+	gguf_close(g);
+}
+
+/* A word that is decided piece by piece, against the whole. */
+static void long_unigram(void)
+{
+	struct tok *t = open_json("tok_unigram.json");
+	struct tok_word whole = { 0 }, got = { 0 }, work = { 0 };
+	struct rng r = { .key = 6 };
+	struct buf text;
+	bool same = true;
+
+	buf_init(&text, 1 << 20);
+	while (text.n < 5 * TOK_LONG)
+		buf_addz(&text, (const char *const[]){ "the", "a", "ing", "re", "\xe4\xb8\xad", "of", "s" }[rng_below(&r, 7)]);
+	if (!t || tok_ugm_word(&whole, t, text.p, text.n, &err) ||
+	    tok_ugm_long(&work, t, text.p, text.n, collect, &got, &err))
+		same = false;
+	for (size_t i = 0, k = 0; same && k < whole.n; i++) { /* neighbours that are unknown are one in the whole */
+		size_t end = got.v[i].start + got.v[i].len;
+
+		if (got.v[i].id >= 0)
+			same = !memcmp(&got.v[i], &whole.v[k], sizeof got.v[i]);
+		k += end == whole.v[k].start + whole.v[k].len;
+	}
+	OK(same && got.n >= whole.n && got.n > 5000, "Unigram: %zu tokens piece by piece", got.n);
+	tok_word_release(&whole);
+	tok_word_release(&got);
+	tok_word_release(&work);
+	buf_release(&text);
+	tok_close(t);
+}
+
 static void pieces(const char *pre, const char *text, const char *want)
 {
 	struct pre p;
@@ -454,5 +538,9 @@ int main(void)
 	json_refusals();
 	cuts();
 	worst_cases();
+	long_words("tiny-llama.gguf", false);
+	long_words("tok_bpe.json", true);
+	long_words("tok_llama2.json", true);
+	long_unigram();
 	return tap_done();
 }

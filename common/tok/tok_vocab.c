@@ -62,6 +62,7 @@ void tok_close(struct tok *t)
 	free(t->off);
 	free(t->attr);
 	free(t->scores);
+	free(t->edges);
 	free(t->keys);
 	free(t->slots);
 	free(t->merges);
