@@ -106,9 +106,9 @@ static int end(void *arg, struct llm_ask *q, struct record *r, struct err *e)
 	j->tally->tokens += q->call.prompt_tokens;
 	if (embed_is_batch(q))
 		return embed_batch_end(&j->batch, q, r, e);
-	if (j->o->rerank
-		    ? embed_rerank_end(&j->rerank, q, r, e)
-		    : record_set_f32s(r, "embedding", q->vector, q->n_vector, embed_is_base64(q), e))
+	if (j->o->rerank ? embed_rerank_end(&j->rerank, q, r, e)
+			 : record_set_f32s(r, "embedding", q->vector, q->n_vector,
+					   embed_is_base64(q), e))
 		return -1;
 	if (q->n_whole > q->n_kept) {
 		int n = snprintf(t, sizeof t, "{\"from\":%d,\"to\":%d}", q->n_whole, q->n_kept);
@@ -195,21 +195,33 @@ static int set_up_local(struct job *j, struct cli *c, struct err *e)
 			 : llm_local_vectors_new(&j->backend, j->l, &j->setup, e);
 }
 
+/* Someone who looks on learns why nothing happens. */
+static void waiting(void *c, const char *text)
+{
+	cli_note(c, "%s", text);
+}
+
 static int open_backend(struct job *j, struct cli *c, struct err *e)
 {
 	static const char *const local[] = { "truncate", "pooling", "ctx-size", "threads", "lora" };
 	const struct opts *o = j->o;
 	struct llm_service_opts so = o->service;
+	unsigned batch = o->rerank ? 1 : o->batch; /* of the texts of a request */
 
 	so.fail_fast = o->io.fail_fast;
+	so.note = waiting;
+	so.note_arg = c;
 	if (o->top_k && !o->rerank)
 		return cli_usage(e, "--top-k belongs to --rerank");
-	if (cli_exclude(c, "rerank",
-			"document query prefix dimensions pooling normalize encoding-format dry-run", e) ||
+	if (cli_exclude(
+		    c, "rerank",
+		    "document query prefix dimensions pooling normalize encoding-format dry-run "
+		    "batch-size",
+		    e) ||
 	    cli_exclude(c, "dry-run", LLM_CACHE_OPTIONS, e) ||
 	    llm_service_open(&j->service, o->model, LLM_EMBED, &so, e))
 		return -1;
-	j->jobs = j->service && !cli_given(c, "jobs") ? LLM_SERVICE_JOBS * o->batch : o->io.jobs;
+	j->jobs = j->service && !cli_given(c, "jobs") ? LLM_SERVICE_JOBS * batch : o->io.jobs;
 	j->setup.jobs = j->jobs;
 	j->setup.prefix = str_of(o->prefix ? o->prefix : "");
 	j->setup.dimensions = o->dimensions;
@@ -225,7 +237,7 @@ static int open_backend(struct job *j, struct cli *c, struct err *e)
 	cli_info(c, "model %s at %s",
 		 llm_service_model(j->service) ? llm_service_model(j->service) : "of each record",
 		 llm_service_url(j->service));
-	return llm_remote_new(&j->backend, j->service, &j->setup, o->batch, e);
+	return llm_remote_new(&j->backend, j->service, &j->setup, batch, e);
 }
 
 static int set_up(struct job *j, struct cli *c, struct err *e)
@@ -311,9 +323,12 @@ static int dry_run(struct job *j, struct err *e)
 
 static int run(struct job *j, struct cli *c, struct err *e)
 {
-	struct llm_run run = {
-		.backend = j->backend, .jobs = j->jobs, .begin = begin, .end = end, .fail = fail, .arg = j
-	};
+	struct llm_run run = { .backend = j->backend,
+			       .jobs = j->jobs,
+			       .begin = begin,
+			       .end = end,
+			       .fail = fail,
+			       .arg = j };
 	struct record_opts ro = j->o->io;
 	struct err later;
 	struct buf id;

@@ -347,12 +347,20 @@ static int check_usage(const struct opts *o, const struct cli *c, struct err *e)
 	return 0;
 }
 
+/* Someone who looks on learns why nothing happens. */
+static void waiting(void *c, const char *text)
+{
+	cli_note(c, "%s", text);
+}
+
 static int set_up(struct gen *g, struct cli *c, struct err *e)
 {
 	const struct opts *o = g->o;
 	struct llm_service_opts so = o->service;
 
 	so.fail_fast = o->io.fail_fast;
+	so.note = waiting;
+	so.note_arg = c;
 	if (check_usage(o, c, e) || read_truncate(g, e) || read_vars(g, e) ||
 	    (o->prompt && read_prompt(g, e)) ||
 	    (o->template && open_template(g, &g->fill, o->template, e)) ||

@@ -26,13 +26,22 @@ static const char *copy(struct arena *a, const char *z, struct err *e)
 /* Does the URL lead to this machine, or is it encrypted? */
 static bool is_private(const char *url)
 {
-	static const char *const local[] = { "http://127.", "http://localhost", "http://[::1]" };
-	struct str u = str_of(url);
+	struct str host = str_of(url);
+	bool digits = true;
 
-	for (size_t i = 0; i < sizeof local / sizeof *local; i++)
-		if (str_starts(u, str_of(local[i])))
-			return true;
-	return str_starts(u, STR("https:"));
+	if (str_starts(host, STR("https://")))
+		return true;
+	if (!str_starts(host, STR("http://")))
+		return false;
+	host = str_sub(host, 7, host.n);
+	if (str_starts(host, STR("[::1]")))
+		host.n = 5;
+	else
+		host.n = strcspn(host.p, ":/?#@");
+	for (size_t i = 0; i < host.n; i++)
+		digits = digits && strchr("0123456789.", host.p[i]);
+	return str_is(host, "localhost") || str_is(host, "[::1]") ||
+	       (digits && str_starts(host, STR("127.")));
 }
 
 /* "fd:N", "~/…" or a path. */
@@ -389,6 +398,8 @@ int llm_service_open(struct llm_service **out, const char *model, enum llm_role 
 	s->net.deadline_ms = ms(o->deadline);
 	s->net.hedge = o->hedge;
 	s->net.fail_fast = o->fail_fast;
+	s->net.note = o->note;
+	s->net.note_arg = o->note_arg;
 	s->net.seed = time_mono_ns() ^ (uint64_t)getpid() << 32; /* jitter: never the same twice */
 	rc = open_with(&hosted, s, &c, model, role, o, e);
 	if (!rc && hosted && o->state)

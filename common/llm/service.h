@@ -16,6 +16,8 @@ struct llm_service_opts {
 	double rpm, tpm;            /* 0: what the configuration says */
 	uint32_t max_retries;
 	bool hedge, fail_fast;
+	void (*note)(void *arg, const char *text); /* what makes a run wait, once each time; or NULL */
+	void *note_arg;
 };
 #define LLM_SERVICE_INIT                                           \
 	{                                                          \

@@ -152,6 +152,8 @@ struct net_opts {
 	uint64_t seed;               /* of the jitter */
 	struct net_clock clock;
 	struct net_share share;      /* lock NULL: with nobody */
+	void (*note)(void *arg, const char *text); /* told when a breaker opens; or NULL */
+	void *note_arg;
 };
 #define NET_OPTS_INIT                                                                         \
 	{                                                                                     \

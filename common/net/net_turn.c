@@ -122,6 +122,18 @@ static void learn(struct net *n, struct net_target_state *s, const struct net_tr
 		s->blocked = now + (uint64_t)drained * NET_MS;
 }
 
+/* A breaker opened: whoever waits may want to know why. */
+static void tell(const struct net *n, const struct net_target_state *s, const struct err *why)
+{
+	char text[sizeof why->text + 64];
+
+	if (!n->o.note)
+		return;
+	snprintf(text, sizeof text, "%s; no request for %llu s", why->text,
+		 (unsigned long long)((s->breaker.until - net_now(n)) / (1000 * NET_MS)));
+	n->o.note(n->o.note_arg, text);
+}
+
 void net_settle(struct net *n, struct net_try *t, CURLcode rc)
 {
 	struct net_call *c = t->call;
@@ -130,6 +142,7 @@ void net_settle(struct net *n, struct net_try *t, CURLcode rc)
 	struct err why = { 0 };
 	bool good = net_try_judge(t, rc, &why);
 	int64_t told;
+	int was;
 
 	learn(n, t->target, t, good);
 	c->status = t->status;
@@ -150,7 +163,10 @@ void net_settle(struct net *n, struct net_try *t, CURLcode rc)
 	}
 	told = net_hint_wait(&t->hint, t->status == 429, net_unix_ms(n));
 	if (!f->tries[!k]) { /* else the other of the two is still under way */
+		was = t->target->breaker.state;
 		net_breaker_result(&t->target->breaker, t->ticket, t->verdict.breaker, net_now(n), told);
+		if (was != NET_OPEN && t->target->breaker.state == NET_OPEN)
+			tell(n, t->target, &why);
 		t->ticket = UINT64_MAX;
 		decide(n, f, t, told, &why);
 		if (f->in == &n->done) {

@@ -63,6 +63,7 @@ $g -m mine --base-url "$good" -j1 "$scratch/batch" >/dev/null
 is "$(sent good)" '{"model":"mine","prompt":"p"}' "unless -m is given"
 
 # -- names
+echo '{"id":1,"text":"Hi"}' >"$scratch/one"
 mkdir -p "$scratch/config/llm-utils"
 (umask 077 && echo sk-config-4711 >"$scratch/key")
 cat >"$scratch/config/llm-utils/config.json" <<END
@@ -90,6 +91,15 @@ has "$scratch/good.log" 'max_completion_tokens.*:3' "and its name of max_tokens"
 LLMU_MODEL_GENERATE=$fixtures/tiny-llama.gguf OPENAI_API_KEY=sk-env-4711 OPENAI_BASE_URL=$good $g -n 1 -p Hi </dev/null >/dev/null
 is "$(tail -n 1 "$scratch/good.log" | grep -c max_completion)" 1 "a variable alone makes nothing hosted"
 status 7 "the environment's key stays off the open net" env OPENAI_API_KEY=sk-env-4711 $g -m x --base-url http://192.0.2.1/v1 -p Hi
+status 7 "nor to a host that only begins like this one" env OPENAI_API_KEY=sk-env-4711 $g -m x --base-url http://127.0.0.1.example/v1 -p Hi
+echo sk-fd-4711 | $g -m x --base-url "$good" --api-key-file fd:0 "$scratch/one" >/dev/null
+is "$(tail -n 1 "$scratch/good.log" | member authorization)" "Bearer sk-fd-4711" "a key in a descriptor"
+$g -m x --base-url "$good" --api-key-cmd 'echo sk-cmd-4711' "$scratch/one" >/dev/null
+is "$(tail -n 1 "$scratch/good.log" | member authorization)" "Bearer sk-cmd-4711" "a key of a command"
+mkdir "$scratch/creds"
+(umask 077 && echo sk-cred-4711 >"$scratch/creds/llm-utils-api-key")
+CREDENTIALS_DIRECTORY=$scratch/creds $g -m x --base-url "$good" "$scratch/one" >/dev/null
+is "$(tail -n 1 "$scratch/good.log" | member authorization)" "Bearer sk-cred-4711" "a credential of systemd"
 chmod 644 "$scratch/key"
 status 7 "a key that others can read" $g -m here:x -p Hi
 has "$scratch/err" "chmod 600 $scratch/key" "and the mend"
@@ -160,6 +170,8 @@ start=$(date +%s)
 status 6 "a service that stays away" $g -m x --base-url "$(url)" --deadline 1.5 -j 4 "$scratch/in"
 has "$scratch/err" 'left alone' "opens its circuit"
 is "$(($(date +%s) - start < 7)) $(($(wc -l <"$scratch/gone.log") <= 8))" "1 1" "and is left alone"
+$g -v -m x --base-url "$(url)" --deadline 1 -j 4 "$scratch/in" >/dev/null 2>"$scratch/err"
+has "$scratch/err" '503 from 127.0.0.1: .*; no request for [23][0-9] s' "-v says why it waits"
 serve torn -e '{"chunks":["data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"half an \"}}]}\n\n"]}'
 echo '{"id":1,"text":"Hi"}' | $g -m x --base-url "$(url)" --deltas 2>/dev/null | tail -n 1 >"$scratch/out"
 has "$scratch/out" '"partial_output":"half an ","done":true,"error":\{"code":"server_error"' "what came of a torn stream is kept"
@@ -212,5 +224,5 @@ is "$(steady <"$scratch/part" | cksum) $(($(wc -l <"$scratch/steady.log") - n))"
 is "$(member idempotency <"$scratch/steady.log" | sort | uniq | wc -l | tr -d ' ')" 40 "under the keys it had"
 
 # -- the key is nowhere: no file that was written here but the server's own log of what it got
-is "$(grep -l 'sk-config-4711\|sk-env-4711' "$scratch"/* 2>/dev/null | grep -v '\.log$' | grep -v '/key$')" "" "no output, message or state shows a key"
+is "$(grep -l 'sk-[a-z]*-4711' "$scratch"/* 2>/dev/null | grep -v '\.log$' | grep -v '/key$'; grep -l 'sk-[a-z]*-4711' "$scratch"/config/*/* 2>/dev/null)" "" "no output, message or state shows a key"
 done_testing
