@@ -291,6 +291,24 @@ struct json_val json_get(struct json_val obj, const char *name)
 	return member(obj, str_of(name));
 }
 
+void json_get_all(struct json_val *out, struct json_val obj, const char *const *names, size_t n)
+{
+	struct json_iter it = json_members(obj);
+	struct str name[16], key;
+	struct json_val v;
+
+	for (size_t i = 0; i < n; i++) {
+		name[i] = str_of(names[i]);
+		out[i] = (struct json_val){ { NULL, 0 }, JSON_NONE };
+	}
+	while (json_next_member(&key, &v, &it))
+		for (size_t i = 0; i < n; i++)
+			if (json_key_is(key, name[i])) {
+				out[i] = v;
+				break;
+			}
+}
+
 /* A member by name or an element by its number. */
 static struct json_val step(struct json_val v, struct str name)
 {

@@ -72,6 +72,8 @@ size_t json_count(struct json_val v); /* members or elements */
 
 /* The last member of that name; JSON_NONE where there is none or obj is no object. */
 struct json_val json_get(struct json_val obj, const char *name);
+/* The same for n <= 16 names in one pass. */
+void json_get_all(struct json_val *out, struct json_val obj, const char *const *names, size_t n);
 /* By path: "a", "a.b", "hits.0.text", or a JSON Pointer that begins with '/'; JSON_NONE otherwise.
  * A member whose whole name is the path goes before. */
 struct json_val json_path(struct json_val v, struct str path);

@@ -355,7 +355,7 @@ static void test_get(void)
 {
 	struct json_val v = parsed(" {\"a\" : 1, \"b\":{\"c\":[10,\"x,]}\",{\"d\":\"e\"}]}, "
 				   "\"a\":2, \"x.y\":7,\"\\u0061b\":3,\"/\":{\"~\":9}} ");
-	struct json_val x;
+	struct json_val x, all[3];
 	struct json_iter it;
 	size_t used = 0;
 	struct err e = { 0 };
@@ -364,6 +364,10 @@ static void test_get(void)
 	OK(raw_is(json_get(v, "ab"), "3"), "a key is compared decoded");
 	OK(json_get(v, "none").type == JSON_NONE && json_get(parsed("[1]"), "a").type == JSON_NONE,
 	   "no member is JSON_NONE");
+	json_get_all(all, v, (const char *const[]){ "none", "ab", "a" }, 3);
+	OK(all[0].type == JSON_NONE && raw_is(all[1], "3") && raw_is(all[2], "2"), "several members in one pass, the last counts");
+	json_get_all(all, parsed("[1]"), (const char *const[]){ "a" }, 1);
+	OK(all[0].type == JSON_NONE, "none of what is no object");
 	OK(raw_is(json_path(v, STR("b.c.0")), "10") &&
 		   raw_is(json_path(v, STR("b.c.2.d")), "\"e\"") &&
 		   raw_is(json_path(v, STR("/b/c/2/d")), "\"e\"") &&

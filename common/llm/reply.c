@@ -120,21 +120,26 @@ static int old_logprobs(struct str *out, struct json_val v, struct arena *a, str
 
 /* ---- answers ------------------------------------------------------------------------------- */
 
-static int read_choice(struct llm_answer *out, struct json_val choice, struct arena *a,
-		       struct err *e)
+enum { INDEX, MESSAGE, TEXT, LOGPROBS, FINISH, N_CHOICE };
+static const char *const choice_names[] = { "index", "message", "text", "logprobs",
+					    "finish_reason" };
+
+static int read_choice(struct llm_answer *out, const struct json_val *v, struct json_val choice,
+		       struct arena *a, struct err *e)
 {
-	struct json_val m = json_get(choice, "message"), lp = json_get(choice, "logprobs");
+	static const char *const names[] = { "content", "tool_calls", "refusal" };
+	enum { CONTENT, TOOL_CALLS, REFUSAL, N };
+	bool chat = v[MESSAGE].type == JSON_OBJECT; /* else of /v1/completions */
+	struct json_val m[N], lp = v[LOGPROBS];
 
 	if (json_get(lp, "tokens").type == JSON_ARRAY ? old_logprobs(&out->logprobs, lp, a, e)
 						      : raw(&out->logprobs, lp, a, e))
 		return -1;
-	if (m.type != JSON_OBJECT) /* of /v1/completions */
-		m = choice;
-	return content(&out->text, json_get(m, m.raw.p == choice.raw.p ? "text" : "content"), a,
-		       e) ||
-	       text(&out->finish, json_get(choice, "finish_reason"), a, e) ||
-	       raw(&out->tool_calls, json_get(m, "tool_calls"), a, e) ||
-	       text(&out->refusal, json_get(m, "refusal"), a, e);
+	json_get_all(m, chat ? v[MESSAGE] : choice, names, N);
+	return content(&out->text, chat ? m[CONTENT] : v[TEXT], a, e) ||
+	       text(&out->finish, v[FINISH], a, e) ||
+	       raw(&out->tool_calls, m[TOOL_CALLS], a, e) ||
+	       text(&out->refusal, m[REFUSAL], a, e);
 }
 
 int llm_reply_read(struct llm_ask *q, struct json_val reply, struct err *e)
@@ -151,9 +156,12 @@ int llm_reply_read(struct llm_ask *q, struct json_val reply, struct err *e)
 		return err_nomem(e);
 	memset(q->answers, 0, n * sizeof *q->answers);
 	for (size_t i = 0; json_next(&c, &it); i++) {
-		if (json_u64(&at, json_get(c, "index"), NULL) || at >= n)
+		struct json_val v[N_CHOICE];
+
+		json_get_all(v, c, choice_names, N_CHOICE);
+		if (json_u64(&at, v[INDEX], NULL) || at >= n)
 			at = i;
-		if (read_choice(&q->answers[at], c, q->a, e))
+		if (read_choice(&q->answers[at], v, c, q->a, e))
 			return -1;
 	}
 	q->n = (uint32_t)n;
@@ -219,11 +227,11 @@ int llm_reply_scores(struct llm_ask *q, struct json_val reply, struct err *e)
 
 /* ---- what it cost -------------------------------------------------------------------------- */
 
-static uint64_t count(struct json_val usage, const char *name)
+static uint64_t count(struct json_val v)
 {
-	uint64_t v = 0;
+	uint64_t n = 0;
 
-	return json_u64(&v, json_get(usage, name), NULL) ? 0 : v;
+	return json_u64(&n, v, NULL) ? 0 : n;
 }
 
 /* The part [before, before + part) of `whole` in `n`, so that all parts make up n. */
@@ -239,25 +247,29 @@ static uint64_t share(uint64_t n, uint64_t part, uint64_t before, uint64_t whole
 int llm_reply_call(struct llm_ask *q, struct json_val reply, uint64_t part, uint64_t before,
 		   uint64_t whole, struct err *e)
 {
-	struct json_val usage = json_get(reply, "usage");
+	static const char *const names[] = { "usage", "model", "id" };
+	static const char *const counts[] = { "prompt_tokens", "input_tokens", "total_tokens",
+					      "completion_tokens", "output_tokens",
+					      "prompt_tokens_details" };
+	struct json_val v[3], u[6], usage;
 	struct llm_call *c = &q->call;
 	struct str model;
 
-	if (text(&model, json_get(reply, "model"), q->a, e))
+	json_get_all(v, reply, names, 3);
+	usage = v[0];
+	json_get_all(u, usage, counts, 6);
+	if (text(&model, v[1], q->a, e))
 		return -1;
 	if (model.n)
 		c->model = model.p;
-	if (!c->request_id.n && text(&c->request_id, json_get(reply, "id"), q->a, e))
+	if (!c->request_id.n && text(&c->request_id, v[2], q->a, e))
 		return -1;
-	c->prompt_tokens = count(usage, "prompt_tokens");
-	if (!c->prompt_tokens)
-		c->prompt_tokens = count(usage, "input_tokens");
-	if (!c->prompt_tokens) /* of embeddings and rerankers */
-		c->prompt_tokens = count(usage, "total_tokens");
-	c->completion_tokens = count(usage, "completion_tokens");
+	for (int i = 0; i < 3 && !c->prompt_tokens; i++) /* the total of embeddings and rerankers */
+		c->prompt_tokens = count(u[i]);
+	c->completion_tokens = count(u[3]);
 	if (!c->completion_tokens)
-		c->completion_tokens = count(usage, "output_tokens");
-	c->cached_tokens = count(json_get(usage, "prompt_tokens_details"), "cached_tokens");
+		c->completion_tokens = count(u[4]);
+	c->cached_tokens = count(json_get(u[5], "cached_tokens"));
 	if (usage.type != JSON_OBJECT) {
 		c->usage = STR("null");
 		return 0;

@@ -77,9 +77,9 @@ uint64_t net_backoff(uint64_t base_ms, uint64_t cap_ms, unsigned n, double u);
 enum net_result { NET_GOOD, NET_BAD, NET_NEITHER }; /* NEITHER: the caller's own mistake, or abandoned */
 #define NET_SLOTS 12
 /*
- * Opens at 3 failures in a row (6 with 20 or more results in the last 60 s), or at half of at least 5 calls in 60 s; for 30 s, then twice as long each time up to 10 min,
- * or as long as the service said. Then one probe at a time; two successes close it. Results of calls that began before the
- * last change of state are ignored. Times in ns, passed in.
+ * Opens at 3 failures in a row (6 with 20 or more results in the last 60 s), or at half of at least 5 calls in 60 s; for 30 s,
+ * then twice as long each time up to 10 min, or as long as the service said. Then one probe at a time; two successes close it.
+ * Results of calls that began before the last change of state are ignored. Times in ns, passed in.
  */
 struct net_breaker {
 	enum { NET_CLOSED, NET_OPEN, NET_HALF_OPEN } state;
