@@ -40,8 +40,8 @@ static const struct cli_opt options[] = {
 #define READS_ONLY " jobs output field only errors resume retry-errors "
 #define NO_RECORDS READS_ONLY "fail-fast summary records text lines "
 static const struct cli_verb verbs[] = {
-	{ "price", "[FILE...]", "add `cost` to records and their calls (the default)", NULL },
-	{ "estimate", "[FILE...]", "add `estimate`: n_tokens in, max_tokens out", NULL },
+	{ "price", "[FILE...]", "add `cost` to records and their calls (the default)", " field " },
+	{ "estimate", "[FILE...]", "add `estimate`: n_tokens in, max_tokens out", " field " },
 	{ "explain", "ID [FILE...]", "show how the cost of one record comes about",
 	  READS_ONLY },
 	{ "report", "[FILE...]", "sum up priced records", READS_ONLY },
@@ -450,8 +450,10 @@ static int run_show(const struct cli *c, const struct job *j, struct err *e)
 
 		for (size_t k = 0; k < c->n_operands && !wanted; k++) {
 			if (price_find(&m, j->book, (struct str){ "", 0 }, str_of(c->operands[k]),
-				       e))
+				       e)) {
+				e->code = ERR_OPEN; /* what was asked for is not there */
 				return -1;
+			}
 			wanted = str_eq(price_model_sku(m), row.sku);
 		}
 		if (!wanted || (j->o->at && (j->now < row.from || j->now >= row.to)))

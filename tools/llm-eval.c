@@ -150,6 +150,24 @@ static int score_record(struct record *r, void *arg, struct err *e)
 			      e);
 }
 
+/* -M; a name that is no metric's is told the nearest that is. */
+static int open_metric(struct metric **out, const char *spec, struct err *e)
+{
+	const char *names[64], *near;
+	char typed[64];
+	size_t n = 0;
+
+	if (!metric_open(out, spec, e))
+		return 0;
+	if (!str_starts(str_of(e->text), STR("unknown metric")))
+		return -1;
+	for (; n < metric_count() && n < sizeof names / sizeof *names; n++)
+		names[n] = metric_info(n).name;
+	snprintf(typed, sizeof typed, "%.*s", (int)strcspn(spec, ":@"), spec);
+	near = cli_nearest(typed, names, n);
+	return near ? cli_usage(e, "unknown metric \"%s\"; did you mean \"%s\"?", typed, near) : -1;
+}
+
 static int scorer_open(struct scorer *s, const struct opts *o, struct err *e)
 {
 	if (!o->metrics.n)
@@ -161,7 +179,7 @@ static int scorer_open(struct scorer *s, const struct opts *o, struct err *e)
 	if (!s->metrics || !s->work || !s->json)
 		return err_nomem(e);
 	for (size_t i = 0; i < o->metrics.n; i++) {
-		if (metric_open(&s->metrics[i], o->metrics.v[i], e))
+		if (open_metric(&s->metrics[i], o->metrics.v[i], e))
 			return -1;
 		s->n++;
 		for (size_t k = 0; k < i; k++)

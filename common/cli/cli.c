@@ -15,6 +15,7 @@ const struct cli_opt cli_common[] = {
 	COMMON('v', "verbose", verbose, "say what is done; twice: say more"),
 	COMMON(0, "progress", quiet, "show progress [at a terminal]"), /* kept in struct cli */
 	COMMON('h', "help", help, "this text"),
+	COMMON(0, "help-all", help_all, "the same with each option in full"),
 	COMMON(0, "version", version, "version and licence; with -v also how it was built"),
 	COMMON(0, "dump-options", dump, NULL),
 	{ .kind = CLI_K_STR,
@@ -92,7 +93,7 @@ int cli_start(struct cli *c, const struct cli_prog *prog, void *opts, int argc, 
 	c->status = 0;
 	c->quiet = s->quiet;
 	c->verbose = s->verbose > 2 ? 2 : (int)s->verbose;
-	if (!failed && (s->help || s->version || s->dump || s->completion)) {
+	if (!failed && cli_only_informs(s)) {
 		failed = inform(c, &e);
 		if (!failed)
 			return 1;

@@ -5,6 +5,7 @@
 
 #define TEXT_COLUMN 27
 #define COLUMNS 79
+#define HELP_LINES 24 /* of --help, without the examples */
 
 /* Words from column `at` on, wrapped; the line is ended. */
 static void put_wrapped(struct buf *b, size_t at, size_t indent, const char *text)
@@ -79,10 +80,99 @@ static void put_sentence(struct buf *b, const char *text)
 	buf_addz(b, ".\n");
 }
 
+/* ---- options: a group is a heading and what follows it up to the next --------------------- */
+
+static size_t group_end(const struct cli_rows *rows, size_t i)
+{
+	do
+		i++;
+	while (i < rows->own && rows->v[i]->kind != CLI_K_HEAD);
+	return i;
+}
+
+/* The names alone, as many a line as fit. */
+static void put_names(struct buf *b, const struct cli_rows *rows, size_t from, size_t to)
+{
+	struct buf line;
+
+	buf_init(&line, 1 << 16);
+	for (size_t i = from; i < to; i++) {
+		const struct cli_opt *o = rows->v[i];
+
+		if (o->kind == CLI_K_HEAD || !o->help)
+			continue;
+		if (o->letter)
+			buf_addf(&line, "-%c,", o->letter);
+		buf_addf(&line, "--%s%s%s ", o->name, o->arg ? "=" : "", o->arg ? o->arg : "");
+	}
+	buf_addz(b, "  ");
+	put_wrapped(b, 2, 2, line.p ? line.p : "");
+	buf_release(&line);
+}
+
+static void put_group(struct buf *b, const struct cli_rows *rows, size_t from, size_t to, bool names)
+{
+	bool head = rows->v[from]->kind == CLI_K_HEAD;
+
+	if (head && to == from + 1) /* nothing under it for this verb */
+		return;
+	if (head)
+		buf_addf(b, "%s\n", rows->v[from]->help);
+	if (names) {
+		put_names(b, rows, from, to);
+		return;
+	}
+	for (size_t i = from; i < to; i++)
+		if (rows->v[i]->kind != CLI_K_HEAD && rows->v[i]->help)
+			put_option(b, rows->v[i]);
+}
+
+static void put_groups(struct buf *b, const struct cli_rows *rows, size_t names_from)
+{
+	for (size_t i = 0, end; i < rows->own; i = end) {
+		end = group_end(rows, i);
+		put_group(b, rows, i, end, i >= names_from);
+	}
+}
+
+static size_t lines_of(const struct buf *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n; i++)
+		n += b->p[i] == '\n';
+	return n;
+}
+
+/* On a screen: the last groups by their names alone, as many as that takes, but not the first. */
+static size_t names_from(const struct buf *above, const struct cli_rows *rows)
+{
+	size_t from = rows->own, last = from;
+	struct buf b;
+
+	buf_init(&b, 1 << 20);
+	for (;;) {
+		buf_reset(&b);
+		put_groups(&b, rows, from);
+		if (lines_of(above) + lines_of(&b) + 3 <= HELP_LINES)
+			break;
+		last = from;
+		for (size_t i = 0; i < last; i = group_end(rows, i))
+			from = i;
+		if (!from) {
+			from = last;
+			break;
+		}
+	}
+	buf_release(&b);
+	return from;
+}
+
 void cli_put_help(struct buf *b, const struct cli *c)
 {
 	const struct cli_prog *p = c->prog;
 	const struct cli_rows *rows = &c->state->rows;
+	size_t from;
 	char left[160];
 
 	cli_put_usage(b, c);
@@ -96,23 +186,17 @@ void cli_put_help(struct buf *b, const struct cli *c)
 		}
 	}
 	buf_addc(b, '\n');
-	for (size_t i = 0; i < rows->own; i++) {
-		const struct cli_opt *o = rows->v[i];
-		bool last = i + 1 == rows->own || rows->v[i + 1]->kind == CLI_K_HEAD;
-
-		if (o->kind == CLI_K_HEAD &&
-		    !last) /* a heading with nothing under it for this verb is left out */
-			buf_addf(b, "%s\n", o->help);
-		else if (o->kind != CLI_K_HEAD && o->help)
-			put_option(b, o);
-	}
-	buf_addz(b, "Common:\n  -q, --quiet  -v, --verbose  --progress  -h, --help  --version\n");
+	from = c->state->help_all ? rows->own : names_from(b, rows);
+	put_groups(b, rows, from);
+	buf_addz(b, "Common:\n  -q, --quiet  -v, --verbose  --progress  -h, --help  --help-all  "
+		    "--version\n");
 	if (p->examples && !c->verb) {
 		buf_addz(b, "\nExamples:\n");
 		for (const char *const *x = p->examples; *x; x++)
 			buf_addf(b, "  %s\n", *x);
 	}
-	buf_addz(b, "Exit status: see llm-utils(7)\n");
+	buf_addf(b, "%sExit status: see llm-utils(7)\n",
+		 from < rows->own ? "Each option: --help-all. " : "");
 }
 
 void cli_put_version(struct buf *b, const struct cli *c)

@@ -26,7 +26,7 @@ struct cli_state {
 	void *opts;
 	struct cli_rows rows;
 	unsigned verbose;
-	bool quiet, help, version, dump, log_json;
+	bool quiet, help, help_all, version, dump, log_json;
 	const char *completion;
 	struct cli_progress progress;
 };
@@ -38,6 +38,7 @@ extern const struct cli_opt
 int cli_rows_make(struct cli_rows *out, struct arena *mem, const struct cli_opt *table,
 		  const struct cli_verb *verb, struct err *e);
 bool cli_rows_apply(const struct cli_opt *o, const char *verb);
+bool cli_only_informs(const struct cli_state *s); /* --help and its like */
 int cli_parse(struct cli *c, int argc, char **argv, struct err *e);
 
 /* cli_help: texts, appended to b. */

@@ -261,6 +261,18 @@ static const struct cli_opt *find_option(const struct cli_opt *table, struct str
 	return NULL;
 }
 
+/* An option of other verbs: which ones. */
+static int not_for(const struct cli *c, const char *dashes, const char *typed, const struct cli_opt *o,
+		   struct err *e)
+{
+	struct str verbs = str_of(o->verbs ? o->verbs : "");
+
+	while (verbs.n && verbs.p[verbs.n - 1] == ' ')
+		verbs.n--;
+	return err_set(e, ERR_USAGE, "option '%s%s' is not for '%s'%s%.*s", dashes, typed, c->verb->name,
+		       verbs.n ? ", but for:" : "", STR_ARG(verbs));
+}
+
 static int unknown_long(struct cli *c, const char *typed, struct err *e)
 {
 	const struct cli_rows *rows = &c->state->rows;
@@ -275,9 +287,7 @@ static int unknown_long(struct cli *c, const char *typed, struct err *e)
 	word[len] = 0;
 	elsewhere = find_option(c->prog->options, str_of(word), 0);
 	if (elsewhere && c->verb)
-		return err_set(e, ERR_USAGE, "option '--%s' is not for '%s'%s%s", word,
-			       c->verb->name, elsewhere->verbs ? ", but for:" : "",
-			       elsewhere->verbs ? elsewhere->verbs : "");
+		return not_for(c, "--", word, elsewhere, e);
 	for (size_t i = 0; i < rows->n; i++) {
 		const struct cli_opt *o = rows->v[i];
 
@@ -312,9 +322,7 @@ static int bad_option(struct cli *c, int got, char **argv, struct err *e)
 		const struct cli_opt *elsewhere = find_option(c->prog->options, STR(""), optopt);
 
 		if (elsewhere && c->verb)
-			return err_set(e, ERR_USAGE, "option '-%s' is not for '%s'%s%s", mark,
-				       c->verb->name, elsewhere->verbs ? ", but for:" : "",
-				       elsewhere->verbs ? elsewhere->verbs : "");
+			return not_for(c, "-", mark, elsewhere, e);
 		return err_set(e, ERR_USAGE, "unknown option '-%s'",
 			       (unsigned)optopt < 0x80 ? mark : "?");
 	}
@@ -410,9 +418,9 @@ static int check_operands(const struct cli *c, struct err *e)
 	return 0;
 }
 
-static bool only_informs(const struct cli_state *s)
+bool cli_only_informs(const struct cli_state *s)
 {
-	return s->help || s->version || s->dump || s->completion;
+	return s->help || s->help_all || s->version || s->dump || s->completion;
 }
 
 int cli_parse(struct cli *c, int argc, char **argv, struct err *e)
@@ -443,7 +451,7 @@ int cli_parse(struct cli *c, int argc, char **argv, struct err *e)
 		}
 		s->rows.given[row] = true;
 	}
-	if (only_informs(s))
+	if (cli_only_informs(s))
 		return 0;
 	if (c->status)
 		return -1;

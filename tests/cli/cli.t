@@ -45,8 +45,8 @@ refused "a command is missing: add, search, ledger add" cli_verbs -c
 refused "unknown command 'serch'; did you mean 'search'" cli_verbs serch x
 refused "missing operand: DB" cli_verbs add
 refused "one operand too many: 'b'" cli_verbs search a b
-refused "option '-k' is not for 'search', but for: add" cli_verbs search x -k d
-refused "option '--kind' is not for 'ledger add', but for: search" cli_verbs ledger add --kind a
+refused "option '-k' is not for 'search', but for: add ledger\.add\$" cli_verbs search x -k d
+refused "option '--kind' is not for 'ledger add', but for: search\$" cli_verbs ledger add --kind a
 refused "--text and --records exclude each other" cli_demo --text --cache --records
 refused "--raw and --mode exclude each other" cli_demo --x-usage
 
@@ -66,6 +66,8 @@ is "$(awk 'length > 80' "$out")" '' 'no line is too long'
 is "$(wc -c <"$err")" 0 'nothing on standard error'
 ! grep -q x-fail "$out"
 ok $? 'hidden options are hidden'
+status 0 '--help-all' cli_demo --help-all
+has "$out" '^      --big=N              any number$' 'each option has a row'
 status 0 '--help of a verb' cli_verbs search --help
 has "$out" '^Usage: cli_verbs search \[OPTION\.\.\.\] DB$' 'names it'
 ! grep -q -e '--db' "$out"

@@ -81,6 +81,8 @@ has explained '^  1000 input_tokens x 3 / 1000000 = 0.003$' "explain shows the p
 echo '{"id":1,"created":1770000000,"model":"one","n_tokens":1000,"params":{"max_tokens":10}}' >est.ndjson
 is "$(llm-cost estimate -q -B book.ndjson --only est.ndjson)" \
 	'{"id":1,"estimate":{"input":0.003,"output":0.00015,"cached":0,"total":0.00315,"currency":"USD","sku":"acme/one"}}' "an estimate"
+status 5 "no such model in the book" llm-cost book show no-such-model
+status 2 "an option that does nothing here" llm-cost price --field text local.ndjson
 status 2 "no such verb" llm-cost frobnicate
 status 0 "help" llm-cost --help
 status 5 "no prices where the tools look" env LLMU_DATADIR="$scratch" llm-cost local.ndjson

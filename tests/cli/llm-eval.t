@@ -129,4 +129,6 @@ is "$(llm-eval score -M bleu --field mt --expected-field ref --only mt.ndjson | 
 status 2 "a mean is no corpus metric" llm-eval report -M em mt.ndjson
 llm-eval metrics >list
 has list '^recall\[@K\] ' "the list of metrics"
+status 2 "a mistyped metric" llm-eval score -M contians /dev/null
+has "$scratch/err" 'unknown metric "contians"; did you mean "contains"' "is told the nearest"
 done_testing
