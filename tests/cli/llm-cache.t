@@ -53,8 +53,9 @@ missed=0
 while read -r how; do
 	# shellcheck disable=SC2086
 	missed=$((missed + $(llm-generate -n2 --cache v.db $how one </dev/null | grep -c '"status":"miss"')))
-done <<'END'
+done <<END
 
+--lora $fixtures/lora-llama.gguf
 -n 3
 -s A
 -s B
@@ -71,7 +72,7 @@ done <<'END'
 -c 100
 --kv-type q8_0
 END
-is "$missed" 16 "each is asked"
+is "$missed" 17 "each is asked"
 is "$(llm-generate -n2 --cache v.db -x -j1 -t1 one | grep -c '"status":"hit"')" 1 "what does not is not"
 
 # -- what it costs
