@@ -30,10 +30,26 @@ static int query(struct str *out, const char *field, struct record *r, struct ar
 	return !field && v.type == JSON_STRING ? json_str(out, v, a, e) : record_text(out, r, e);
 }
 
+/* How many are wanted: top_n of the request or its params, else -k, else all. */
+static int wanted(size_t *out, const struct embed_rerank *x, struct record *r, size_t n,
+		  struct err *e)
+{
+	struct json_val v = record_param(r, "top_n");
+	uint64_t k = x->top ? x->top : n;
+
+	if (v.type == JSON_NONE)
+		v = json_get(record_json(r), "top_n");
+	if (v.type != JSON_NONE && v.type != JSON_NULL && (json_u64(&k, v, e) || !k))
+		return err_set(e, ERR_INVALID_FIELD, "top_n must be a whole number above 0");
+	*out = k < n ? (size_t)k : n;
+	return 0;
+}
+
 int embed_rerank_begin(void *arg, struct llm_ask *q, struct record *r, struct err *e)
 {
 	const struct embed_rerank *x = arg;
 	bool hits;
+	size_t n;
 	struct json_val list = list_of(r, &hits), v;
 	struct json_iter it = json_elements(list);
 	struct str *docs;
@@ -48,6 +64,8 @@ int embed_rerank_begin(void *arg, struct llm_ask *q, struct record *r, struct er
 	if (!q->text.n)
 		return err_set(e, ERR_INVALID_FIELD, "the query is empty");
 	q->n_docs = json_count(list);
+	if (wanted(&n, x, r, q->n_docs, e)) /* before it costs anything */
+		return -1;
 	docs = arena_alloc(q->a, (q->n_docs + 1) * sizeof *docs);
 	if (!docs)
 		return err_nomem(e);
@@ -99,21 +117,6 @@ static void put_result(struct buf *b, const struct item *i)
 	json_w_key(&w, "relevance_score");
 	json_w_f32(&w, i->score);
 	json_w_end(&w, '}');
-}
-
-/* How many are wanted: top_n of the request or its params, else -k, else all. */
-static int wanted(size_t *out, const struct embed_rerank *x, struct record *r, size_t n,
-		  struct err *e)
-{
-	struct json_val v = record_param(r, "top_n");
-	uint64_t k = x->top ? x->top : n;
-
-	if (v.type == JSON_NONE)
-		v = json_get(record_json(r), "top_n");
-	if (v.type != JSON_NONE && v.type != JSON_NULL && (json_u64(&k, v, e) || !k))
-		return err_set(e, ERR_INVALID_FIELD, "top_n must be a whole number above 0");
-	*out = k < n ? (size_t)k : n;
-	return 0;
 }
 
 int embed_rerank_end(void *arg, struct llm_ask *q, struct record *r, struct err *e)

@@ -532,13 +532,70 @@ static int bench_line(struct bench *b, struct err *e)
 	return 0;
 }
 
+/* The best that was seen: others may have used the machine meanwhile. */
+static int bench_roof(struct bench *b, struct err *e)
+{
+	struct llm_roof now;
+
+	if (llm_roofline(&now, b->l, e))
+		return -1;
+	b->roof.int8 = now.int8 > b->roof.int8 ? now.int8 : b->roof.int8;
+	b->roof.f32 = now.f32 > b->roof.f32 ? now.f32 : b->roof.f32;
+	b->roof.read = now.read > b->roof.read ? now.read : b->roof.read;
+	return 0;
+}
+
+/* Which kernels run: for each type of weights whether its products are of int8 or of f32. */
+static int bench_kernels(struct bench *b, struct err *e)
+{
+	struct llm_facts f;
+	struct json_w w = json_w(&b->b);
+	const char *between = "kernels    ";
+
+	llm_facts(&f, llm_gguf(b->l));
+	if (b->o->json) {
+		json_w_begin(&w, '{');
+		json_w_key(&w, "case");
+		json_w_strz(&w, "kernels");
+		json_w_key(&w, "types");
+		json_w_begin(&w, '[');
+	}
+	for (uint32_t i = 0; i < GGUF_N_TYPES; i++) {
+		bool f32 = kern_isa() == KERN_BLAS || kern_act_same(i, GGUF_F32);
+
+		if (!f.types[i].tensors)
+			continue;
+		if (b->o->json) {
+			json_w_begin(&w, '{');
+			json_w_key(&w, "type");
+			json_w_strz(&w, gguf_type_info(i)->name);
+			json_w_key(&w, "products");
+			json_w_strz(&w, f32 ? "f32" : "int8");
+			json_w_key(&w, "bytes");
+			json_w_u64(&w, f.types[i].bytes);
+			json_w_end(&w, '}');
+			continue;
+		}
+		buf_addf(&b->b, "%s%s in %s (", between, gguf_type_info(i)->name, f32 ? "f32" : "int8");
+		add_bytes(&b->b, f.types[i].bytes);
+		buf_addc(&b->b, ')');
+		between = ", ";
+	}
+	if (b->o->json) {
+		json_w_end(&w, ']');
+		json_w_end(&w, '}');
+	}
+	return bench_line(b, e);
+}
+
 static int bench_machine(struct bench *b, struct err *e)
 {
 	const char *isa = kern_isa_name(kern_isa());
 	unsigned threads = os_pool_size(llm_pool(b->l));
 
-	if (llm_roofline(&b->roof, b->l, e))
-		return -1;
+	for (int i = 0; i < 3; i++)
+		if (bench_roof(b, e))
+			return -1;
 	if (b->o->json) {
 		struct json_w w = json_w(&b->b);
 
@@ -570,8 +627,10 @@ static int bench_case(struct bench *b, const char *name, struct llm_speed s, str
 	double docs;
 
 	s.runs = b->o->runs;
-	if (llm_measure(&s, b->l, &b->roof, e))
-		return -1;
+	/* faster than the peak: the roof was measured while others used the machine */
+	for (int i = 0; i < 3 && !(i && s.per_second <= s.bound); i++)
+		if (bench_roof(b, e) || llm_measure(&s, b->l, &b->roof, e))
+			return -1;
 	docs = s.per_second / s.n_tokens;
 	if (b->o->json) {
 		struct json_w w = json_w(&b->b);
@@ -644,7 +703,7 @@ static int bench_all(struct bench *b, uint64_t t0, struct err *e)
 
 	if (llm_measure(&first, b->l, NULL, e) ||
 	    bench_total(b, "first", "seconds", (double)(time_mono_ns() - t0) / 1e9, e) ||
-	    bench_machine(b, e))
+	    bench_machine(b, e) || bench_kernels(b, e))
 		return -1;
 	if (encoder && (bench_case(b, "embed", (struct llm_speed){ .what = LLM_EMBEDDING, .n_tokens = 32, .batch = 64 }, e) ||
 			bench_case(b, "embed", (struct llm_speed){ .what = LLM_EMBEDDING, .n_tokens = most, .batch = 8 }, e)))

@@ -108,7 +108,8 @@ has "$scratch/out" '^\{"check":"embedding","ok":true' 'of both kinds'
 # of_case NAME MEMBER: a number of the lines of that case
 of_case() { sed -n "s/^{\"case\":\"$1\".*\"$2\":\([^,}]*\).*/\1/p" "$scratch/out" | tr '\n' ' '; }
 status 0 'bench of a decoder' llm-model bench "$llama" --json -t 1 --runs 1 --prompt 40 --predict 8 --batch 3
-is "$(sed 's/^{"case":"\([a-z]*\)".*/\1/' "$scratch/out" | tr '\n' ' ')" 'first machine prefill decode batch memory ' 'its cases'
+is "$(sed 's/^{"case":"\([a-z]*\)".*/\1/' "$scratch/out" | tr '\n' ' ')" 'first machine kernels prefill decode batch memory ' 'its cases'
+has "$scratch/out" '"types":\[\{"type":"F32","products":"f32","bytes":[0-9]+\},\{"type":"Q4_0","products":"int8","bytes":[0-9]+\},' 'which kernels ran'
 is "$(of_case prefill tokens)$(of_case decode tokens)$(of_case batch tokens)$(of_case batch sequences)" '40 8 8 3 ' 'what was asked for'
 share=$(of_case prefill share_of_peak)$(of_case decode share_of_peak)$(of_case batch share_of_peak)
 echo "$share" | awk '{ exit !(NF == 3 && $1 > 0 && $1 < 1 && $2 > 0 && $2 < 1 && $3 > 0 && $3 < 1) }'
