@@ -49,6 +49,10 @@ MODELS = {
     "ministral3": ("Ministral3ForCausalLM", SIZE | rope(
         rope_type="yarn", factor=16.0, beta_fast=32.0, beta_slow=1.0, mscale=1.0, mscale_all_dim=1.0,
         original_max_position_embeddings=8, llama_4_scaling_beta=0.1), "bpe"),
+    "mistral3-vision": ("Mistral3ForConditionalGeneration", dict(
+        text_config=dict(model_type="mistral", sliding_window=None) | SIZE, vision_config=dict(
+            model_type="pixtral", hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+            image_size=28, patch_size=14)), "bpe"),
     "smollm3": ("SmolLM3ForCausalLM", SIZE | dict(num_hidden_layers=5, no_rope_layer_interval=4), "bpe"),
     "granite": ("GraniteForCausalLM", SIZE | GRANITE, "bpe"),
     "granitemoe": ("GraniteMoeForCausalLM", SIZE | GRANITE | dict(num_local_experts=5, num_experts_per_tok=2), "bpe"),
