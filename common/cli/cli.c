@@ -86,6 +86,7 @@ int cli_start(struct cli *c, const struct cli_prog *prog, void *opts, int argc, 
 	*c = (struct cli){ .prog = prog, .progress = true };
 	s = c->state = state_new(prog, opts, argc > 0 ? argv[0] : NULL);
 	if (!s) {
+		dprintf(STDERR_FILENO, "%s: out of memory\n", prog->name);
 		c->status = err_exit(ERR_NOMEM);
 		return 1;
 	}
