@@ -19,9 +19,10 @@ static int batch_ask(struct llm_ask *q, enum llm_endpoint ep, const struct gen *
 	if (ep == LLM_BATCH_EMBEDDINGS || ep == LLM_BATCH_SCORE || ep == LLM_BATCH_RERANK)
 		return err_set(e, ERR_UNSUPPORTED, "%.*s: llm-embed answers that", STR_ARG(q->url));
 	if (ep == LLM_BATCH_OTHER && g->l)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "%.*s: only /v1/chat/completions and /v1/completions can be done here",
-			       STR_ARG(q->url));
+		return err_set(
+			e, ERR_UNSUPPORTED,
+			"%.*s: only /v1/chat/completions and /v1/completions can be done here",
+			STR_ARG(q->url));
 	if (ep == LLM_BATCH_CHAT && q->messages.type == JSON_NONE)
 		return err_set(e, ERR_MISSING_FIELD, "no `messages` in the body");
 	if (ep != LLM_BATCH_COMPLETION) {
@@ -34,12 +35,15 @@ static int batch_ask(struct llm_ask *q, enum llm_endpoint ep, const struct gen *
 	it = json_elements(prompt);
 	if (!g->l)
 		return 0;
-	if (json_get(q->body, "echo").type == JSON_TRUE || json_get(q->body, "suffix").type == JSON_STRING)
+	if (json_get(q->body, "echo").type == JSON_TRUE ||
+	    json_get(q->body, "suffix").type == JSON_STRING)
 		return err_set(e, ERR_UNSUPPORTED, "`echo` and `suffix` cannot be done here");
 	if (prompt.type != JSON_ARRAY)
 		return 0;
 	if (json_count(prompt) != 1 || !json_next(&prompt, &it) || prompt.type != JSON_STRING)
-		return err_set(e, ERR_UNSUPPORTED, "`prompt`: a line can have one text here, not token ids or several texts");
+		return err_set(
+			e, ERR_UNSUPPORTED,
+			"`prompt`: a line can have one text here, not token ids or several texts");
 	return json_str(&q->text, prompt, q->a, e);
 }
 
@@ -90,65 +94,11 @@ int gen_set_truncated(struct record *r, int32_t from, int32_t to, struct err *e)
 	return from > to ? record_set_raw(r, "truncated", (struct str){ t, (size_t)n }, e) : 0;
 }
 
-/* The request that a service would get. */
-static int put_preview(struct gen *g, struct record *r, const struct price_book *book,
-		       struct err *e)
-{
-	struct llm_ask q = { 0 };
-	struct buf request, cost;
-	uint64_t tokens;
-	int rc;
-
-	buf_init(&request, 4 * BUF_MAX_LINE);
-	buf_init(&cost, 1 << 16);
-	rc = gen_ask(&q, g, r, e) ||
-	     llm_remote_preview(&request, &cost, &tokens, g->backend, &q, book, e);
-	if (!rc && record_is_text(r)) {
-		buf_addf(&request,
-			 "\n{\"n_tokens\":%llu,\"max_cost\":", (unsigned long long)tokens);
-		buf_adds(&request, buf_str(&cost));
-		buf_addc(&request, '}');
-		rc = buf_check(&request, e) || record_put_text(r, buf_str(&request), e);
-	} else if (!rc) {
-		rc = record_set_raw(r, "request", buf_str(&request), e) ||
-		     record_set_u64(r, "n_tokens", tokens, e) ||
-		     record_set_raw(r, "max_cost", buf_str(&cost), e);
-	}
-	buf_release(&request);
-	buf_release(&cost);
-	return rc ? -1 : 0;
-}
-
-static int preview(struct gen *g, struct err *e)
-{
-	struct price_book *book = NULL;
-	struct record *r;
-	int rc;
-
-	if (price_book_default(&book, NULL)) { /* then there is no price */
-		price_book_free(book);
-		book = NULL;
-	}
-	while (!(rc = record_next(&r, g->io, true, e)) && r) {
-		struct err fault;
-
-		if (put_preview(g, r, book, &fault))
-			record_fail(r, &fault, 0);
-		rc = record_done(g->io, r, e);
-		if (rc)
-			break;
-	}
-	price_book_free(book);
-	return rc;
-}
-
 int gen_dry_run(struct gen *g, struct err *e)
 {
 	struct err fault;
 	struct record *r;
 
-	if (g->service)
-		return preview(g, e);
 	while (!record_next(&r, g->io, true, e) && r) {
 		struct llm_params p = g->params;
 		struct llm_ask q;
@@ -236,7 +186,10 @@ static int set_batch(struct run *x, struct llm_ask *q, struct record *r, struct 
 	buf_reset(&x->b);
 	for (uint32_t i = 0; i < q->n; i++)
 		q->answers[i].text = answer(x, q, i);
-	return (!q->reply.n && llm_batch_choices(&x->b, q, e)) || llm_batch_end(r, q, buf_str(&x->b), e) ? -1 : 0;
+	return (!q->reply.n && llm_batch_choices(&x->b, q, e)) ||
+			       llm_batch_end(r, q, buf_str(&x->b), e)
+		       ? -1
+		       : 0;
 }
 
 /* ---- the records --------------------------------------------------------------------------- */
@@ -352,7 +305,7 @@ int gen_run(struct gen *g, struct err *e)
 	int rc;
 
 	buf_init(&x.b, BUF_MAX_LINE);
-	rc = llm_run(&run, e);
+	rc = g->o->dry_run ? llm_run_preview(&run, e) : llm_run(&run, e);
 	buf_release(&x.b);
 	return rc;
 }

@@ -278,47 +278,23 @@ static int count_tokens(uint64_t *out, struct job *j, struct llm_ask *q, struct 
 	return 0;
 }
 
-static int preview_one(struct job *j, struct record *r, struct price_book *book, struct err *e)
+/* How many tokens each text has. */
+static int count_all(struct job *j, struct err *e)
 {
-	struct llm_ask q = { 0 };
-	struct buf request, cost;
-	uint64_t tokens;
-	int rc = begin(j, &q, r, e);
-
-	if (!rc && !j->service)
-		return count_tokens(&tokens, j, &q, e) || record_set_u64(r, "n_tokens", tokens, e);
-	buf_init(&request, 4 * BUF_MAX_LINE);
-	buf_init(&cost, 1 << 16);
-	rc = rc || llm_remote_preview(&request, &cost, &tokens, j->backend, &q, book, e) ||
-	     record_set_raw(r, "request", buf_str(&request), e) ||
-	     record_set_u64(r, "n_tokens", tokens, e) ||
-	     record_set_raw(r, "max_cost", buf_str(&cost), e);
-	buf_release(&request);
-	buf_release(&cost);
-	return rc ? -1 : 0;
-}
-
-static int dry_run(struct job *j, struct err *e)
-{
-	struct price_book *book = NULL;
 	struct record *r;
-	int rc;
 
-	if (j->service && price_book_default(&book, NULL)) { /* then there is no price */
-		price_book_free(book);
-		book = NULL;
-	}
-	while (!(rc = record_next(&r, j->io, true, e)) && r) {
+	while (!record_next(&r, j->io, true, e) && r) {
+		struct llm_ask q = { 0 };
 		struct err fault;
+		uint64_t tokens;
 
-		if (preview_one(j, r, book, &fault))
+		if (begin(j, &q, r, &fault) || count_tokens(&tokens, j, &q, &fault) ||
+		    record_set_u64(r, "n_tokens", tokens, &fault))
 			record_fail(r, &fault, 0);
-		rc = record_done(j->io, r, e);
-		if (rc)
-			break;
+		if (record_done(j->io, r, e))
+			return -1;
 	}
-	price_book_free(book);
-	return rc;
+	return record_ended(j->io) ? 0 : -1;
 }
 
 static int run(struct job *j, struct cli *c, struct err *e)
@@ -350,7 +326,7 @@ static int run(struct job *j, struct cli *c, struct err *e)
 	if (rc)
 		return -1;
 	run.io = j->io;
-	rc = j->o->dry_run ? dry_run(j, e) : llm_run(&run, e);
+	rc = !j->o->dry_run ? llm_run(&run, e) : j->l ? count_all(j, e) : llm_run_preview(&run, e);
 	return record_close(j->io, rc ? &later : e) || rc ? -1 : 0;
 }
 

@@ -447,7 +447,8 @@ static int run_once(struct gen *g, struct cli *c, const struct record_opts *ro, 
 		return -1;
 	g->streaming = g->o->stream && ro->text_out && !ro->json && !ro->output && !ro->resume &&
 		       isatty(1);
-	rc = g->o->dry_run ? gen_dry_run(g, e) : g->o->score ? gen_score(g, e) : gen_run(g, e);
+	rc = g->o->dry_run && g->l ? gen_dry_run(g, e) : g->o->score ? gen_score(g, e)
+								     : gen_run(g, e);
 	if (record_close(g->io, rc ? &later : e))
 		rc = -1;
 	g->io = NULL;

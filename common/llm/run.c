@@ -104,3 +104,58 @@ int llm_run(const struct llm_run *x, struct err *e)
 	free(w.asks);
 	return rc;
 }
+
+/* ---- what would be asked ------------------------------------------------------------------- */
+
+static int preview(const struct llm_run *x, struct record *r, const struct price_book *book,
+		   struct err *e)
+{
+	struct llm_ask q = {
+		.a = record_arena(r), .id = record_id(r), .record = record_json(r), .user = r
+	};
+	struct buf request, cost;
+	uint64_t tokens;
+	int rc;
+
+	buf_init(&request, 4 * BUF_MAX_LINE);
+	buf_init(&cost, 1 << 16);
+	rc = x->begin(x->arg, &q, r, e) ||
+	     llm_remote_preview(&request, &cost, &tokens, x->backend, &q, book, e);
+	if (!rc && record_is_text(r)) {
+		buf_addf(&request,
+			 "\n{\"n_tokens\":%llu,\"max_cost\":", (unsigned long long)tokens);
+		buf_adds(&request, buf_str(&cost));
+		buf_addc(&request, '}');
+		rc = buf_check(&request, e) || record_put_text(r, buf_str(&request), e);
+	} else if (!rc) {
+		rc = record_set_raw(r, "request", buf_str(&request), e) ||
+		     record_set_u64(r, "n_tokens", tokens, e) ||
+		     record_set_raw(r, "max_cost", buf_str(&cost), e);
+	}
+	buf_release(&request);
+	buf_release(&cost);
+	return rc ? -1 : 0;
+}
+
+int llm_run_preview(const struct llm_run *x, struct err *e)
+{
+	struct price_book *book = NULL;
+	struct record *r;
+	int rc;
+
+	if (price_book_default(&book, NULL)) { /* then there is no price */
+		price_book_free(book);
+		book = NULL;
+	}
+	while (!(rc = record_next(&r, x->io, true, e)) && r) {
+		struct err fault;
+
+		if (preview(x, r, book, &fault))
+			record_fail(r, &fault, 0);
+		rc = record_done(x->io, r, e);
+		if (rc)
+			break;
+	}
+	price_book_free(book);
+	return rc;
+}

@@ -23,5 +23,7 @@ struct llm_run {
  * all others will fail, too, ends the run with its error; its record and those under way are not written.
  */
 int llm_run(const struct llm_run *x, struct err *e);
+/* Asks nothing: each record gets `request`, `n_tokens` and `max_cost` of llm_remote_preview(); end and fail are not called. */
+int llm_run_preview(const struct llm_run *x, struct err *e);
 
 #endif

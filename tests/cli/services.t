@@ -176,6 +176,10 @@ serve torn -e '{"chunks":["data: {\"choices\":[{\"index\":0,\"delta\":{\"content
 echo '{"id":1,"text":"Hi"}' | $g -m x --base-url "$(url)" --deltas 2>/dev/null | tail -n 1 >"$scratch/out"
 has "$scratch/out" '"partial_output":"half an ","done":true,"error":\{"code":"server_error"' "what came of a torn stream is kept"
 
+serve tools -e '{"chunks":["data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\"\"}}]}}]}\n\n","data: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\":1}\"}}]},\"finish_reason\":\"tool_calls\"}]}\n\n","data: [DONE]\n\n"]}'
+echo '{"id":1,"text":"Hi"}' | $g -m x --base-url "$(url)" --deltas --only >"$scratch/out"
+has "$scratch/out" '^\{"id":1,"output":"","finish_reason":"tool_calls","tool_calls":\[\{"id":"c1","type":"function","function":\{"name":"f","arguments":"\{\\"a\\":1\}"\}\}\],"calls":.*"usage":null' "the pieces of a tool's call are put together"
+
 # -- fallback
 serve second
 second=$port
@@ -222,6 +226,8 @@ steady() {
 }
 is "$(steady <"$scratch/part" | cksum) $(($(wc -l <"$scratch/steady.log") - n))" "$(steady <"$scratch/half" | cksum) 29" "a killed job asks for the rest alone"
 is "$(member idempotency <"$scratch/steady.log" | sort | uniq | wc -l | tr -d ' ')" 40 "under the keys it had"
+
+status 5 "another model is another job" $g -m y --base-url "$(url)" --resume "$scratch/part" "$scratch/in"
 
 # -- the key is nowhere: no file that was written here but the server's own log of what it got
 is "$(grep -l 'sk-[a-z]*-4711' "$scratch"/* 2>/dev/null | grep -v '\.log$' | grep -v '/key$'; grep -l 'sk-[a-z]*-4711' "$scratch"/config/*/* 2>/dev/null)" "" "no output, message or state shows a key"
