@@ -1,4 +1,4 @@
-/* llm-tokenize: text to tokens and back; count, truncate, chunk. */
+/* llm-tokenize: text to tokens and back; count, truncate, chunk, compare. */
 #include "config.h"
 #include "cli/cli.h"
 #include "json/json.h"
@@ -13,9 +13,9 @@ enum keep { KEEP_HEAD, KEEP_TAIL };
 
 struct opts {
 	struct record_opts io;
-	const char *model;
+	const char *model, *compare;
 	uint32_t threads;
-	bool ids, pieces, offsets, digest, decode, count, total, chat, bos;
+	bool same, ids, pieces, offsets, digest, decode, count, total, chat, bos;
 	uint32_t truncate, chunk, overlap, max;
 	int special, cut, keep;
 };
@@ -38,6 +38,8 @@ static const struct cli_opt options[] = {
 	CLI_U32(0, "overlap", "M", struct opts, overlap, 0, 2147483647, "with --chunk: at most M tokens are repeated [0]"),
 	CLI_ENUM(0, "cut", "auto|token|sentence|paragraph", struct opts, cut, "with --chunk: where to cut [auto]"),
 	CLI_FLAG(0, "decode", struct opts, decode, "token ids to text"),
+	CLI_STR(0, "compare", "MODEL", struct opts, compare, "add how another tokenizer cuts the text as \"compare\""),
+	CLI_FLAG(0, "same", struct opts, same, "with --compare: exit with 3 when the ids of a record differ"),
 	CLI_HEAD("How to count:"),
 	CLI_ENUM(0, "special", "none|all", struct opts, special, "special tokens written in a text: plain text or tokens [none]"),
 	CLI_FLAG(0, "bos", struct opts, bos, "count the tokens that the model puts around a text [yes]"),
@@ -50,24 +52,24 @@ static const char *const examples[] = {
 	"llm-tokenize --chunk 200 docs/*.txt | llm-embed | llm-index add kb.db",
 	NULL
 };
-static const struct cli_prog prog = { "llm-tokenize", "[FILE...]", "text to tokens and back; count, truncate, chunk", options,
-				      NULL, examples };
+static const struct cli_prog prog = { "llm-tokenize", "[FILE...]", "text to tokens and back; count, truncate, chunk, compare",
+				      options,       NULL, examples };
 
 struct worker { /* scratch of one worker, grows, never shrinks */
-	struct tok_enc *enc;
-	struct tok_ids ids;
-	struct tok_spans spans;
+	struct tok_enc *enc, *other_enc; /* other: of --compare */
+	struct tok_ids ids, other_ids;
+	struct tok_spans spans, other_spans;
 	struct tok_chunks chunks;
 	struct buf out;
 };
 struct job {
 	const struct opts *o;
-	struct gguf *gguf;
-	struct tok *tok;
+	struct gguf *gguf, *other_gguf;
+	struct tok *tok, *other;
 	struct tok_tmpl *chat;
 	struct worker *workers; /* [o->io.jobs] */
 	unsigned flags;
-	_Atomic uint64_t total, over;
+	_Atomic uint64_t total, over, other_total, different;
 };
 
 /* ---- members --------------------------------------------------------------------------------- */
@@ -157,6 +159,58 @@ static int set_count(struct record *r, struct job *j, struct worker *w, size_t n
 	return buf_check(&w->out, e) || record_emit(r, buf_str(&w->out), e) ? -1 : 0;
 }
 
+/* ---- two tokenizers */
+
+/* The first byte at which one cuts and the other does not, or SIZE_MAX. Tokens of no text (bos) are no cut. */
+static size_t first_cut(const struct tok_spans *a, const struct tok_spans *b)
+{
+	size_t i = 0, k = 0;
+
+	for (;;) {
+		while (i < a->n && a->v[i].start == a->v[i].end)
+			i++;
+		while (k < b->n && b->v[k].start == b->v[k].end)
+			k++;
+		if (i == a->n || k == b->n)
+			return i < a->n ? a->v[i].start : k < b->n ? b->v[k].start : SIZE_MAX;
+		if (a->v[i].end != b->v[k].end)
+			return a->v[i].end < b->v[k].end ? a->v[i].end : b->v[k].end;
+		i++;
+		k++;
+	}
+}
+
+static int set_compare(struct record *r, struct job *j, struct worker *w, struct str text, struct err *e)
+{
+	struct json_w jw = json_w(&w->out);
+	bool same;
+	size_t at;
+
+	if (!w->other_enc && tok_enc_new(&w->other_enc, j->other, e))
+		return -1;
+	w->other_ids.n = w->other_spans.n = 0;
+	if (tok_encode(&w->other_ids, &w->other_spans, w->other_enc, text, j->flags, e))
+		return -1;
+	same = w->ids.n == w->other_ids.n &&
+	       (!w->ids.n || !memcmp(w->ids.v, w->other_ids.v, w->ids.n * sizeof *w->ids.v));
+	at = first_cut(&w->spans, &w->other_spans);
+	atomic_fetch_add(&j->other_total, w->other_ids.n);
+	atomic_fetch_add(&j->different, !same);
+	buf_reset(&w->out);
+	json_w_begin(&jw, '{');
+	json_w_key(&jw, "n_tokens");
+	json_w_u64(&jw, w->other_ids.n);
+	json_w_key(&jw, "same_ids");
+	json_w_bool(&jw, same);
+	json_w_key(&jw, "cut_at");
+	if (at == SIZE_MAX)
+		json_w_raw(&jw, STR("null"));
+	else
+		json_w_u64(&jw, at);
+	json_w_end(&jw, '}');
+	return buf_check(&w->out, e) || record_set_raw(r, "compare", buf_str(&w->out), e) ? -1 : 0;
+}
+
 /* ---- the jobs --------------------------------------------------------------------------------- */
 
 /* Text of a chat's messages, or of one user turn. */
@@ -206,14 +260,14 @@ static int count_record(struct record *r, struct job *j, struct worker *w, struc
 	}
 	if (record_text(&text, r, e))
 		return -1;
-	if (o->ids || o->pieces || o->offsets) {
-		if (tok_encode(&w->ids, o->offsets ? &w->spans : NULL, w->enc, text, j->flags, e))
+	if (o->ids || o->pieces || o->offsets || o->compare) {
+		if (tok_encode(&w->ids, o->offsets || o->compare ? &w->spans : NULL, w->enc, text, j->flags, e))
 			return -1;
 		n = w->ids.n;
 	} else if (tok_count(&n, w->enc, text, j->flags, e)) {
 		return -1;
 	}
-	return set_members(r, j, w, e) || set_count(r, j, w, n, e) ? -1 : 0;
+	return set_members(r, j, w, e) || set_count(r, j, w, n, e) || (o->compare && set_compare(r, j, w, text, e)) ? -1 : 0;
 }
 
 /* The member that holds the text, when it is one at the top of the record; "" where it is deeper. */
@@ -442,7 +496,7 @@ static int work(struct record *r, void *arg, struct err *e)
 
 /* ---- start and end ---------------------------------------------------------------------------- */
 
-static int open_json(struct job *j, const char *path, struct err *e)
+static int open_json(struct tok **out, const char *path, struct err *e)
 {
 	struct buf text, config, beside;
 	const char *slash = strrchr(path, '/');
@@ -455,28 +509,28 @@ static int open_json(struct job *j, const char *path, struct err *e)
 	buf_addz(&beside, "tokenizer_config.json");
 	rc = os_read_file(&text, path, (size_t)1 << 30, e) || buf_check(&beside, e) ||
 	     (access(beside.p, R_OK) == 0 && os_read_file(&config, beside.p, (size_t)64 << 20, e)) ||
-	     tok_open_json(&j->tok, buf_str(&text), buf_str(&config), path, e);
+	     tok_open_json(out, buf_str(&text), buf_str(&config), path, e);
 	buf_release(&text);
 	buf_release(&config);
 	buf_release(&beside);
 	return rc ? -1 : 0;
 }
 
-static int open_tokenizer(struct job *j, const struct cli *c, struct err *e)
+static int open_tokenizer(struct tok **out, struct gguf **gguf, const char *name, const struct job *j, const struct cli *c,
+			  struct err *e)
 {
-	const char *name = j->o->model;
 	size_t n = name ? strlen(name) : 0;
 	struct buf path, how;
 	int rc;
 
 	if (n > 5 && !strcmp(name + n - 5, ".json"))
-		return open_json(j, name, e);
+		return open_json(out, name, e);
 	buf_init(&path, 1 << 16);
 	buf_init(&how, 1 << 16);
 	rc = llm_find(&path, &how, name, j->o->chunk ? LLM_EMBED : LLM_GENERATE, e);
 	if (!rc && !name)
 		cli_note(c, "tokenizer of %s%s%s", path.p, how.n ? ": " : "", how.n ? how.p : "");
-	rc = rc || gguf_open(&j->gguf, path.p, e) || tok_open_gguf(&j->tok, j->gguf, false, e);
+	rc = rc || gguf_open(gguf, path.p, e) || tok_open_gguf(out, *gguf, false, e);
 	buf_release(&path);
 	buf_release(&how);
 	return rc ? -1 : 0;
@@ -498,6 +552,10 @@ static int check_usage(const struct opts *o, const struct cli *c, struct err *e)
 		return cli_usage(e, "--chat follows the template: no --offsets, --no-bos or --special");
 	if (o->decode && (o->ids || o->pieces || o->offsets || o->digest || o->count || o->total || o->max || !o->bos))
 		return cli_usage(e, "--decode gives text alone");
+	if (o->same && !o->compare)
+		return cli_usage(e, "--same goes with --compare");
+	if (cli_exclude(c, "compare", "chunk truncate decode chat count total", e))
+		return -1;
 	if ((o->count || o->total) && (o->ids || o->pieces || o->offsets || o->digest || o->truncate))
 		return cli_usage(e, "--count and --total print numbers alone");
 	return 0;
@@ -512,6 +570,8 @@ static void params(struct buf *b, const struct job *j)
 	json_w_begin(&w, '{');
 	json_w_key(&w, "tokenizer");
 	json_w_strz(&w, tok_digest(j->tok));
+	json_w_key(&w, "compare");
+	json_w_strz(&w, j->other ? tok_digest(j->other) : "");
 	json_w_key(&w, "n");
 	json_w_begin(&w, '[');
 	json_w_u64(&w, o->chunk);
@@ -540,7 +600,8 @@ static int run(struct job *j, struct opts *o, struct cli *c, struct err *e)
 	if (!cli_given(c, "jobs"))
 		o->io.jobs = o->threads ? o->threads : os_cpus();
 	j->flags = (o->bos ? TOK_ADD_SPECIAL : 0u) | (o->special == SPECIAL_ALL ? TOK_PARSE_SPECIAL : 0u);
-	if (check_usage(o, c, e) || open_tokenizer(j, c, e))
+	if (check_usage(o, c, e) || open_tokenizer(&j->tok, &j->gguf, o->model, j, c, e) ||
+	    (o->compare && open_tokenizer(&j->other, &j->other_gguf, o->compare, j, c, e)))
 		return -1;
 	if (o->chunk && o->chunk < tok_chunk_min(j->tok, j->flags))
 		return cli_usage(e, "--chunk must be at least %zu with this tokenizer", tok_chunk_min(j->tok, j->flags));
@@ -556,6 +617,13 @@ static int run(struct job *j, struct opts *o, struct cli *c, struct err *e)
 	buf_release(&p);
 	if (!rc && o->total && printf("%llu\n", (unsigned long long)atomic_load(&j->total)) < 0)
 		return err_set(e, ERR_WRITE, "cannot write to standard output");
+	if (!rc && o->compare)
+		cli_info(c, "%llu tokens, %llu with %s; other ids in %llu of %llu records",
+			 (unsigned long long)atomic_load(&j->total), (unsigned long long)atomic_load(&j->other_total),
+			 o->compare, (unsigned long long)atomic_load(&j->different), (unsigned long long)c->tally.in);
+	if (!rc && o->same && atomic_load(&j->different))
+		return err_set(e, ERR_GATE, "%llu of %llu records have other ids with %s",
+			       (unsigned long long)atomic_load(&j->different), (unsigned long long)c->tally.in, o->compare);
 	if (!rc && atomic_load(&j->over))
 		return err_set(e, ERR_GATE, "%llu of %llu records have more than %u tokens",
 			       (unsigned long long)atomic_load(&j->over), (unsigned long long)c->tally.in, o->max);
@@ -568,15 +636,20 @@ static void job_release(struct job *j)
 		struct worker *w = &j->workers[i];
 
 		tok_enc_free(w->enc);
+		tok_enc_free(w->other_enc);
 		tok_ids_release(&w->ids);
+		tok_ids_release(&w->other_ids);
 		free(w->spans.v);
+		free(w->other_spans.v);
 		free(w->chunks.v);
 		buf_release(&w->out);
 	}
 	free(j->workers);
 	tok_tmpl_close(j->chat);
 	tok_close(j->tok);
+	tok_close(j->other);
 	gguf_close(j->gguf);
+	gguf_close(j->other_gguf);
 }
 
 int main(int argc, char **argv)

@@ -83,6 +83,17 @@ a=$(echo '{"messages":[{"role":"user","content":"<|im_end|>"}]}' | $t --chat --i
 b=$(echo '{"messages":[{"role":"user","content":"free"}]}' | $t --chat --ids | grep -o '[[,]2[],]' | wc -l)
 is "$a" "$b" "a special token that a user writes is none"
 
+# -- two tokenizers
+echo '{"id":1,"text":"Hello world"}' >"$scratch/two"
+status 0 "--compare" $t --compare "$LLMU_MODEL_EMBED" "$scratch/two"
+is "$(cat "$scratch/out")" '{"id":1,"text":"Hello world","n_tokens":8,"compare":{"n_tokens":7,"same_ids":false,"cut_at":7}}' \
+	"where they part"
+status 3 "--same, and they are not" $t --compare "$LLMU_MODEL_EMBED" --same "$scratch/two"
+has "$scratch/err" '1 of 1 records have other ids' "is a gate"
+status 0 "--same" $t --compare "$LLMU_MODEL_GENERATE" --same "$scratch/a"
+has "$scratch/out" '"same_ids":true,"cut_at":null' "with itself"
+status 2 "--compare --count" $t --compare x --count "$scratch/a"
+
 # -- refusals
 status 1 "bad UTF-8" sh -c "printf 'ab\\377' | $t"
 has "$scratch/out" '"code":"invalid_utf8"' "is an error record"
