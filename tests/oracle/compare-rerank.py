@@ -14,6 +14,7 @@ import tempfile
 
 import gguf
 import numpy as np
+import tokenizers
 import torch
 import transformers
 
@@ -74,6 +75,29 @@ def hf_scores(m, tok, queries):
     return np.array(out)
 
 
+# how each family puts a pair together: separators between the texts, segment of the second one
+PAIRS = {"bert-rerank": (1, 1), "xlmr-rerank": (2, 0), "modern-bert-rerank": (1, 0)}
+
+
+def imported_scores(folder, queries, between, segment):
+    """A folder of Hugging Face; the texts are tokenized by its tokenizer, the pair is put together here."""
+    m = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tok, out = tokenizers.Tokenizer.from_file(folder + "/tokenizer.json"), []
+    head, tail = tok.encode("").ids
+    with torch.no_grad():
+        for q, docs in queries.items():
+            for d in docs:
+                a, b = (tok.encode(x, add_special_tokens=False).ids for x in (q, d))
+                first, second = [head, *a] + [tail] * between, [*b, tail]
+                x = {"input_ids": torch.tensor([first + second]), "attention_mask": torch.ones(1, len(first + second), dtype=torch.long)}
+                if segment:
+                    x["token_type_ids"] = torch.tensor([[0] * len(first) + [1] * len(second)])
+                if between == 2:  # the tiny tokenizer's </s> has the number of XLM-R's padding, which has no position
+                    x["position_ids"] = torch.arange(len(first + second))[None] + m.config.pad_token_id + 1
+                out.append(m(**x).logits[0, 0].item())
+    return np.array(out)
+
+
 def llama_scores(a, tmp, model, queries):
     """The template is filled here; ids are those of our tokenizer, which other tests compare with llama.cpp's."""
     template = gguf.GGUFReader(model).fields["tokenizer.chat_template.rerank"].contents()
@@ -109,8 +133,16 @@ def main():
         subprocess.run([sys.executable, FIXTURES + "/make-models.py", "--extra", tmp, "extra-qwen3-rerank"], check=True,
                        stdout=subprocess.DEVNULL)  # fmt: skip
         qwen = tmp + "/tiny-qwen3-rerank.gguf"
+        subprocess.run([sys.executable, HERE + "/import-models.py", tmp, *PAIRS], check=True, capture_output=True)
         short = {q: [d.strip() for d in docs] for q, docs in QUERIES.items()}
+        cases = []
+        for name, how in PAIRS.items():
+            made = f"{tmp}/{name}.gguf"
+            subprocess.run([a.build + "/tools/llm-model", "import", f"{tmp}/{name}", "-o", made, "--type", "f32"], check=True, capture_output=True)
+            few = {q: [d for d in docs if len(d) < 100] for q, docs in QUERIES.items()}
+            cases.append((name + " imported, transformers", ours(a.build, made, few), imported_scores(f"{tmp}/{name}", few, *how), 1e-3))
         for name, got, wanted, limit in (
+            *cases,
             ("BERT, transformers", ours(a.build, model, QUERIES), want, 1e-3),
             ("Qwen3, llama.cpp", ours(a.build, qwen, short), llama_scores(a, tmp, qwen, short), 1e-3),
         ):
