@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #define SNAPSHOT_NS 10000000u
+#define FEW 8 /* answers */
 
 /* Values lie in the order they came, so that a job that runs every night reads them in one go; the
  * table that is met at random is small. `used`: Unix time of the last use, to the hour. */
@@ -166,7 +167,6 @@ int cache_end(struct store_cache *c, bool failed, struct err *e)
 {
 	sqlite3_stmt *st;
 
-	c->written = time_mono_ns();
 	if (!failed) {
 		st = cache_stmt(c, CACHE_S_COMMIT, e);
 		failed = !st || cache_step(NULL, c, st, "writing", e);
@@ -311,6 +311,7 @@ int cache_write_pending(struct store_cache *c, struct err *e)
 void cache_forget_pending(struct store_cache *c)
 {
 	c->n_pending = c->pending_bytes = c->n_touched = 0;
+	c->written = time_mono_ns();
 	map_release(&c->by_key);
 	map_init(&c->by_key, false);
 	arena_reset(&c->mem);
@@ -331,17 +332,22 @@ int store_cache_flush(struct store_cache *c, struct err *e)
 	return rc;
 }
 
+/* Few answers were dear and are kept at once; many are written together, since each is met at random
+ * in the table of keys and costs a page there. */
+bool cache_due(const struct store_cache *c)
+{
+	uint64_t lag = (uint64_t)STORE_CACHE_LAG_MS * 1000000 / (c->n_pending < FEW ? 10 : 1);
+
+	return c->n_pending == CACHE_PENDING || c->pending_bytes >= CACHE_PENDING_BYTES ||
+	       c->n_touched == CACHE_TOUCHED ||
+	       ((c->n_pending || (c->n_claims && cache_now(c) - c->renewed >= CACHE_LEASE_S / 3)) &&
+		time_mono_ns() - c->written >= lag);
+}
+
 int store_cache_tick(struct store_cache *c, struct err *e)
 {
-	bool late = time_mono_ns() - c->written >= (uint64_t)STORE_CACHE_LAG_MS * 1000000;
-
 	cache_end_snapshot(c);
-	if ((c->n_pending &&
-	     (late || c->n_pending == CACHE_PENDING || c->pending_bytes >= CACHE_PENDING_BYTES)) ||
-	    c->n_touched == CACHE_TOUCHED ||
-	    (late && c->n_claims && cache_now(c) - c->renewed >= CACHE_LEASE_S / 3))
-		return store_cache_flush(c, e);
-	return 0;
+	return cache_due(c) ? store_cache_flush(c, e) : 0;
 }
 
 int store_cache_put(struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct str model,

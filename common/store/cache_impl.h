@@ -79,6 +79,8 @@ int cache_step(bool *row, struct store_cache *c, sqlite3_stmt *st, const char *d
 int cache_begin(struct store_cache *c, struct err *e);
 void cache_end_snapshot(struct store_cache *c);
 int cache_end(struct store_cache *c, bool failed, struct err *e);
+/* Is it time to write what is pending? */
+bool cache_due(const struct store_cache *c);
 /* All that is pending, within a transaction. */
 int cache_write_pending(struct store_cache *c, struct err *e);
 void cache_forget_pending(struct store_cache *c);

@@ -62,8 +62,8 @@ static int claim(struct store_cache *c, const uint8_t key[STORE_KEY_LEN], struct
 int store_cache_claim(enum store_claim *out, struct store_cache *c,
 		      const uint8_t (*keys)[STORE_KEY_LEN], size_t n, struct err *e)
 {
-	bool mine = false;
-	int rc = 0;
+	bool mine = false, due;
+	int rc;
 
 	cache_end_snapshot(c); /* what others did in the meantime counts */
 	/* asked again and again while others work: without a lock as long as there is nothing to
@@ -75,13 +75,15 @@ int store_cache_claim(enum store_claim *out, struct store_cache *c,
 	}
 	if (!mine)
 		return 0;
+	due = cache_due(c);
 	if (cache_begin(c, e))
 		return -1;
-	rc = cache_write_pending(c, e);
+	rc = due ? cache_write_pending(c, e) : 0;
 	for (size_t i = 0; !rc && i < n; i++)
 		rc = look(&out[i], c, keys[i], e) || (out[i] == STORE_MINE && claim(c, keys[i], e));
 	rc = cache_end(c, rc != 0, e);
-	cache_forget_pending(c);
+	if (due)
+		cache_forget_pending(c);
 	return rc;
 }
 

@@ -109,7 +109,7 @@ static void test_put_get(void)
 	   "and takes the place");
 	d = open_with("a.db", 0, 0);
 	put(c, 9000, 10, "m");
-	usleep(STORE_CACHE_LAG_MS * 1100);
+	usleep(STORE_CACHE_LAG_MS * 120);
 	OK(!store_cache_tick(c, &e) && get(d, 9000, 10) == 1, "others see it soon");
 	sum = store_cache_stats(&s, d, &e);
 	OK(!sum && s.entries == 3001 && s.oldest == clock_s && s.newest == clock_s &&
@@ -260,12 +260,12 @@ static void test_claims(void)
 		   claim1(a, 1) == STORE_TAKEN,
 	   "given up");
 	put(b, 1, 10, "m");
-	usleep(STORE_CACHE_LAG_MS * 1100);
+	usleep(STORE_CACHE_LAG_MS * 120);
 	OK(!store_cache_tick(b, &e) && claim1(a, 1) == STORE_THERE && get(a, 1, 10) == 1,
 	   "answered");
 	OK(claim1(a, 3) == STORE_MINE && claim1(b, 3) == STORE_TAKEN, "held …");
 	clock_s += CACHE_LEASE_S * 2 / 3;
-	usleep(STORE_CACHE_LAG_MS * 1100);
+	usleep(STORE_CACHE_LAG_MS * 120);
 	store_cache_tick(a, &e);
 	clock_s += CACHE_LEASE_S * 2 / 3;
 	OK(claim1(b, 3) == STORE_TAKEN, "… and kept alive by ticks");

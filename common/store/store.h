@@ -98,12 +98,12 @@ int store_index_check(uint64_t *n, struct store_index *ix, store_finding_fn *fn,
 
 /*
  * Answers by the SHA-256 of what was asked; what key and value mean is the caller's. Another kind of file (application_id
- * "LLMR"). What is put is visible here at once and to others within STORE_CACHE_LAG_MS: writes are gathered into few
- * transactions. An answer that was damaged on disk is never given: ERR_OPEN. Any number of processes; a handle is one thread's.
+ * "LLMR"). What is put is visible here at once and to others within STORE_CACHE_LAG_MS, a single one in a tenth of
+ * that: writes are gathered into few transactions. An answer that was damaged on disk is never given: ERR_OPEN. Any number of processes; a handle is one thread's.
  */
 struct store_cache;
 #define STORE_KEY_LEN HASH_SHA256_LEN
-#define STORE_CACHE_LAG_MS 50
+#define STORE_CACHE_LAG_MS 500
 struct store_cache_opts {
 	int64_t ttl_s;      /* what is older counts as not there; 0: nothing is too old */
 	uint64_t max_bytes; /* of the file: over it, what was not used for longest goes; 0: no limit */

@@ -53,14 +53,14 @@ is "$(printf '{"id":1,"text":"a"}\n{"id":1,"text":"b"}\n' | llm-generate -n1 | g
 llm-generate -m "$LLMU_MODEL_GENERATE" --errors failed -o good chat 2>/dev/null
 is "$(wc -l <good | tr -d ' ') $(wc -l <failed | tr -d ' ') $(cat good failed | sort | steady | cksum)" "4 7 $(sort out | steady | cksum)" "--errors: the error file"
 
-cat >more <<'END'
+cat >extra <<'END'
 {"custom_id":"p","url":"/v1/completions","body":{"prompt":"Hi","max_tokens":2,"temperature":0,"logprobs":2}}
 {"custom_id":"q","url":"/v1/completions","body":{"prompt":"Hi","echo":true}}
 {"custom_id":"r","url":"/v1/completions","body":{"prompt":["Hi","Ho"]}}
 END
-llm-generate more >more.out 2>/dev/null
-has more.out '"custom_id":"p",.*"logprobs":\{"tokens":\["i","i"\],"token_logprobs":\[-[0-9.e-]+,-[0-9.e-]+\],"top_logprobs":\[\{"i":-[0-9.e-]+," ne":-[0-9.]+\},\{[^}]*\}\],"text_offset":\[0,1\]\}' "log-probabilities of completions have their own form"
-is "$(grep -c '"code":"unsupported"' more.out)" 2 "what would be answered otherwise is refused"
+llm-generate extra >extra.out 2>/dev/null
+has extra.out '"custom_id":"p",.*"logprobs":\{"tokens":\["i","i"\],"token_logprobs":\[-[0-9.e-]+,-[0-9.e-]+\],"top_logprobs":\[\{"i":-[0-9.e-]+," ne":-[0-9.]+\},\{[^}]*\}\],"text_offset":\[0,1\]\}' "log-probabilities of completions have their own form"
+is "$(grep -c '"code":"unsupported"' extra.out)" 2 "what would be answered otherwise is refused"
 
 # -- the model of the body
 llm-generate chat >out 2>err
