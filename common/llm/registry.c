@@ -442,7 +442,8 @@ static int find_name(struct buf *path, const char *name, struct err *e)
 		if (!buf_check(path, NULL) && access(path->p, F_OK) == 0)
 			return 0;
 	}
-	snprintf(what, sizeof what, "no model is named \"%.200s\"", name);
+	snprintf(what, sizeof what, "no model is named \"%.200s\"%s", name,
+		 strchr(name, ':') ? ", and config.json has no such provider" : "");
 	return find_listed(path, name, what, e);
 }
 

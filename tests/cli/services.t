@@ -83,6 +83,8 @@ n=$(wc -l <"$scratch/good.log")
 echo '{"id":1,"text":"Hi"}' | LLMU_DATADIR="$top_srcdir/data" $g -m here:gpt-4o-mini -n 100 --dry-run --only >"$scratch/out"
 has "$scratch/out" "^\{\"id\":1,\"request\":\{\"method\":\"POST\",\"url\":\"$good/chat/completions\",\"body\":\{\"model\":\"gpt-4o-mini\",\"max_tokens\":100,\"messages\":\[\{\"role\":\"user\",\"content\":\"Hi\"\}\]\}\},\"n_tokens\":[0-9]+,\"max_cost\":\{\"input\":0.0000[0-9]+,\"output\":0.00006,\"total\":0.0000[0-9]+,\"currency\":\"USD\"\}\}$" "--dry-run"
 is "$(wc -l <"$scratch/good.log")" "$n" "sends nothing"
+status 5 "a provider that is not configured" $g -m nowhere:x -p Hi
+has "$scratch/err" 'no model is named "nowhere:x", and config.json has no such provider' "is named as what it is"
 status 2 "options of services without one" $g -m "$fixtures/tiny-llama.gguf" --rpm 3 -p Hi
 status 2 "options of local models with a service" $g -m here:x --kv-type f16 -p Hi
 OPENAI_API_KEY=sk-env-4711 OPENAI_BASE_URL=$good $g -m openai:gpt-x -n 3 -p Hi </dev/null >/dev/null
