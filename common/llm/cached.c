@@ -161,8 +161,8 @@ static int finish(struct cached *c, struct node *x, struct err *e)
 	rc = rc || say(q, kept ? "{\"status\":\"miss\"}" : "{\"status\":\"bypass\"}", e) ? -1 : 0;
 	hand_back(c, q);
 	free(x);
-	if (kept)
-		return answer_all(c, next, 0, e) || rc ? -1 : 0;
+	if (kept && !rc)
+		return answer_all(c, next, 0, e);
 	if (next) {
 		next->chain = *chain;
 		*chain = next;

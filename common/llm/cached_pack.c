@@ -76,7 +76,7 @@ int cached_pack(struct buf *out, const struct llm_ask *q, const uint8_t exact[ST
 
 struct cursor {
 	struct str rest;
-	bool bad;
+	bool bad, nomem;
 };
 
 static uint64_t get_u64(struct cursor *c)
@@ -124,7 +124,7 @@ static float *get_floats(size_t *n, struct cursor *c, struct arena *a)
 		memcpy(&v[i], &x, sizeof x);
 	}
 	c->rest = str_sub(c->rest, (size_t)count * 4, c->rest.n);
-	c->bad |= !v;
+	c->nomem |= !v;
 	*n = v ? (size_t)count : 0;
 	return v;
 }
@@ -147,43 +147,58 @@ static void get_call(struct llm_call *call, struct str *reply, struct cursor *c)
 	call->has_completion = get_u64(c) != 0;
 }
 
+static void get_answers(struct llm_ask *q, struct cursor *c)
+{
+	uint64_t n = get_u64(c);
+
+	if (c->bad || n > LLM_MAX_SAMPLES) {
+		c->bad = true;
+		return;
+	}
+	q->answers = arena_alloc(q->a, (size_t)(n ? n : 1) * sizeof *q->answers);
+	c->nomem |= !q->answers;
+	for (q->n = 0; q->answers && q->n < n; q->n++) {
+		struct llm_answer *a = &q->answers[q->n];
+
+		a->text = get_str(c);
+		a->finish = get_str(c);
+		a->logprobs = get_str(c);
+		a->tool_calls = get_str(c);
+		a->refusal = get_str(c);
+	}
+}
+
+/* Is there what the caller will look at? */
+static bool answers(const struct llm_ask *q, size_t n_scores)
+{
+	if (q->kind == LLM_ASK_RERANK)
+		return n_scores == q->n_docs;
+	return q->reply.n || (q->kind == LLM_ASK_VECTOR ? q->n_vector : q->n);
+}
+
 int cached_unpack(struct llm_ask *q, bool *is_exact, struct str value,
 		  const uint8_t exact[STORE_KEY_LEN], struct err *e)
 {
 	struct str copy = arena_str(q->a, value);
-	struct cursor c = { copy, copy.n < STORE_KEY_LEN };
-	uint64_t n;
-	size_t n_scores;
+	struct cursor c = { copy, copy.n < STORE_KEY_LEN, !copy.p };
+	size_t n_scores = 0;
 
-	if (!copy.p)
-		return err_nomem(e);
-	if (!c.bad) {
+	if (!c.bad && !c.nomem) {
 		*is_exact = !memcmp(copy.p, exact, STORE_KEY_LEN);
 		c.rest = str_sub(copy, STORE_KEY_LEN, copy.n);
 		get_call(&q->call, &q->reply, &c);
 		q->n_whole = (int32_t)get_u64(&c);
 		q->n_kept = (int32_t)get_u64(&c);
 		q->status = (int)get_u64(&c);
-		n = get_u64(&c);
-		c.bad |= n > LLM_MAX_SAMPLES;
-		q->answers =
-			c.bad ? NULL : arena_alloc(q->a, (size_t)(n ? n : 1) * sizeof *q->answers);
-		for (q->n = 0; q->answers && q->n < n; q->n++) {
-			struct llm_answer *a = &q->answers[q->n];
-
-			a->text = get_str(&c);
-			a->finish = get_str(&c);
-			a->logprobs = get_str(&c);
-			a->tool_calls = get_str(&c);
-			a->refusal = get_str(&c);
-		}
+		get_answers(q, &c);
 		q->vector = get_floats(&q->n_vector, &c, q->a);
 		q->scores = get_floats(&n_scores, &c, q->a);
-		c.bad |= !q->answers || c.rest.n || (q->scores && n_scores != q->n_docs);
 	}
-	return c.bad ? err_set(e, ERR_OPEN,
+	if (c.nomem)
+		return err_nomem(e);
+	if (c.bad || c.rest.n || !answers(q, n_scores))
+		return err_set(e, ERR_OPEN,
 			       "the cache holds an answer that cannot be read: remove it, or give "
-			       "another "
-			       "--cache FILE")
-		     : 0;
+			       "another --cache FILE");
+	return 0;
 }
