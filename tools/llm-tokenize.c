@@ -516,6 +516,17 @@ static int open_json(struct tok **out, const char *path, struct err *e)
 	return rc ? -1 : 0;
 }
 
+static int open_tiktoken(struct tok **out, const char *path, struct err *e)
+{
+	struct buf b;
+	int rc;
+
+	buf_init(&b, (size_t)1 << 28);
+	rc = os_read_file(&b, path, (size_t)1 << 28, e) || tok_open_tiktoken(out, buf_str(&b), path, e);
+	buf_release(&b);
+	return rc ? -1 : 0;
+}
+
 static int open_tokenizer(struct tok **out, struct gguf **gguf, const char *name, const struct job *j, const struct cli *c,
 			  struct err *e)
 {
@@ -525,6 +536,8 @@ static int open_tokenizer(struct tok **out, struct gguf **gguf, const char *name
 
 	if (n > 5 && !strcmp(name + n - 5, ".json"))
 		return open_json(out, name, e);
+	if (name && str_ends(str_of(name), STR(".tiktoken")))
+		return open_tiktoken(out, name, e);
 	buf_init(&path, 1 << 16);
 	buf_init(&how, 1 << 16);
 	rc = llm_find(&path, &how, name, j->o->chunk ? LLM_EMBED : LLM_GENERATE, e);

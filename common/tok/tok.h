@@ -17,6 +17,8 @@ struct tok;
 int tok_open_gguf(struct tok **out, const struct gguf *g, bool force, struct err *e);
 /* From the text of a tokenizer.json; `config` is the text of tokenizer_config.json or an empty str. */
 int tok_open_json(struct tok **out, struct str json, struct str config, const char *name, struct err *e);
+/* From the text of a .tiktoken file, whose name tells the encoding ("cl100k_base.tiktoken"). */
+int tok_open_tiktoken(struct tok **out, struct str file, const char *path, struct err *e);
 void tok_close(struct tok *t);
 
 /* The GGUF keys that describe this tokenizer, for llm-model import (only after tok_open_json). */

@@ -94,6 +94,23 @@ status 0 "--same" $t --compare "$LLMU_MODEL_GENERATE" --same "$scratch/a"
 has "$scratch/out" '"same_ids":true,"cut_at":null' "with itself"
 status 2 "--compare --count" $t --compare x --count "$scratch/a"
 
+# -- ranks of tiktoken
+printf 'YQ== 0\nYg== 1\nIA== 4\r\nYWI= 2\n' >"$scratch/cl100k_base.tiktoken"
+is "$(printf 'abab ab<|endoftext|>' | sed 's/<.*//' | $t -m "$scratch/cl100k_base.tiktoken" --ids --only | sed 's/,"n_.*//; s/.*tok/tok/')" \
+	'tokens":[2,2,4,2]' "a .tiktoken file"
+is "$(printf '<|endoftext|>' | $t -m "$scratch/cl100k_base.tiktoken" --special all --ids --only | sed 's/.*\[//')" \
+	'100257],"n_tokens":1}' "its special tokens are those of its name"
+cp "$scratch/cl100k_base.tiktoken" "$scratch/mine.tiktoken"
+status 5 "a .tiktoken file of another name" $t -m "$scratch/mine.tiktoken" "$scratch/a"
+has "$scratch/err" 'cl100k_base, o200k_base' "is told the names"
+echo 'YQ== x' >"$scratch/o200k_base.tiktoken"
+status 5 "a bad line" $t -m "$scratch/o200k_base.tiktoken" "$scratch/a"
+has "$scratch/err" 'byte 0: not a line' "is told where"
+echo '!! 1' >"$scratch/o200k_base.tiktoken"
+status 5 "bad base64" $t -m "$scratch/o200k_base.tiktoken" "$scratch/a"
+: >"$scratch/r50k_base.tiktoken"
+status 0 "no ranks" $t -m "$scratch/r50k_base.tiktoken" --count /dev/null
+
 # -- refusals
 status 1 "bad UTF-8" sh -c "printf 'ab\\377' | $t"
 has "$scratch/out" '"code":"invalid_utf8"' "is an error record"

@@ -85,6 +85,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else if (str_starts(in, STR("{"))) {
 		if (!tok_open_json(&t, in, (struct str){ "", 0 }, "fuzz", NULL))
 			use(t, str_of(hard), false);
+	} else if (str_starts(in, STR("IQ== "))) {
+		if (!tok_open_tiktoken(&t, in, size % 2 ? "cl100k_base" : "r50k_base", NULL))
+			use(t, str_of(hard), false);
 	} else {
 		use(byte_level(), in, true);
 		return 0;
