@@ -3,7 +3,7 @@
 
     compare-tiny.py [--bin DIR] [--src DIR] [--build DIR]
 
-Prints the normalised squared errors; ours must be below 1e-6 (1e-3 where activations go in 8 bits), llama.cpp's below 1e-3,
+Prints the normalised squared errors; ours must be below 1e-6 (1e-3 where activations go in 8 bits), llama.cpp's below 2e-3,
 which shows that the reference itself computes what the models mean.
 """
 import argparse
@@ -50,7 +50,7 @@ def main():
                 peer = numbers([theirs, path, kind], ids, **with_lora[1])
                 kind += " +lora" if lora else ""
                 err = [x if isinstance(x, str) else ((x - want) ** 2).sum() / (want**2).sum() for x in (got, peer)]
-                limits = (1e-3 if name in IN_8_BITS else 1e-6, 1e-3)
+                limits = (1e-3 if name in IN_8_BITS else 1e-6, 2e-3)
                 good = all(not isinstance(x, str) and x <= y for x, y in zip(err, limits))
                 bad += not good
                 print("ok " if good else "BAD", f"{name:30s} {kind:13s}", *err)
