@@ -116,6 +116,28 @@ static void bash_arguments(struct script *s)
 	buf_addz(s->b, "\tesac\n");
 }
 
+static bool takes_model(const struct cli_verb *v)
+{
+	return v->operands && strstr(v->operands, "MODEL");
+}
+
+/* Verbs that are given a model. */
+static void bash_operands(struct script *s)
+{
+	bool any = false;
+
+	for (const struct cli_verb *v = s->c->prog->verbs; v->name; v++)
+		if (takes_model(v) && !strchr(v->name, ' ')) {
+			buf_addf(s->b, "%s%s", any ? " | " : "\telse case $verb in ", v->name);
+			any = true;
+		}
+	if (any)
+		buf_addf(s->b,
+			 ") mapfile -t COMPREPLY < <(compgen -f -W \"$(%s 2>/dev/null)\" -- \"$cur\") ;; "
+			 "esac\n",
+			 s->models);
+}
+
 static void put_bash(struct script *s)
 {
 	const struct cli_verb *verbs = s->c->prog->verbs, *v;
@@ -162,6 +184,7 @@ static void put_bash(struct script *s)
 			buf_addf(s->b, "%s%.*s", v == verbs ? "" : " ", (int)strcspn(v->name, " "),
 				 v->name);
 		buf_addz(s->b, "' -- \"$cur\")\n");
+		bash_operands(s);
 	}
 	buf_addf(s->b, "\tfi\n}\ncomplete -o bashdefault -o default -F _%s %s\n", s->func, s->tool);
 }

@@ -136,6 +136,10 @@ if command -v bash >"$scratch/where"; then
 	printf '#!/bin/sh\n[ "$*" = "list --names" ] && echo tiny-a tiny-b\n' >my-llm-model
 	chmod +x my-llm-model
 	is "$(complete_bash ../demo.bash _my_cli_demo my-cli_demo -m tiny)" 'tiny-a tiny-b' 'bash: models'
+	llm-model --completion bash >../model.bash
+	mv my-llm-model llm-model
+	is "$(complete_bash ../model.bash _llm_model llm-model show tiny)" 'tiny-a tiny-b' 'bash: models of a verb'
+	rm llm-model
 	cd "$scratch" || exit 1
 fi
 
