@@ -93,7 +93,7 @@ static int specials(struct tok *t, const struct encoding *enc, struct err *e)
 
 	for (; n < 5 && enc->specials[n].text; n++)
 		v[n] = (struct tok_special){ .id = (int32_t)enc->specials[n].id };
-	t->eos = v[0].id;
+	t->eos = (int32_t)enc->specials[0].id;
 	return tok_specials_build(&t->all, t, v, n, e) || tok_specials_build(&t->user, t, v, 0, e) ||
 			       tok_specials_build(&t->all_norm, t, v, 0, e) || tok_specials_build(&t->user_norm, t, v, 0, e) ?
 		       -1 :
