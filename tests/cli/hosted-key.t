@@ -64,6 +64,26 @@ has err 'redirects are not followed' "is said"
 is "$(wc -c <"$scratch/elsewhere.log" | tr -d ' ')" 0 "the other host hears nothing"
 clean "and nothing shows the key"
 
+# over TLS, where a library writes to connections that are gone
+if "$top_builddir/tests/net/fault-server" --seconds 0 --tls cert >/dev/null 2>&1; then
+	awk 'BEGIN { for (i = 0; i < 200; i++) printf "{\"id\":%d,\"text\":\"q %d\"}\n", i, i }' >in
+	serve tls --tls "$scratch/cert" --chaos 0.1
+	CURL_CA_BUNDLE="$scratch/cert" $g --base-url "https://127.0.0.1:$port/v1" -j 16 in >out 2>err
+	rc=$?
+	is "$((rc <= 1)) $(wc -l <out | tr -d ' ')" "1 200" "faults over TLS lose nothing"
+	grep -q '"output":"echo: q 199"' out
+	ok $? "and the answers come"
+	clean "nor do they show the key"
+else
+	echo "# no TLS: libssl-dev was not there"
+fi
+
+# the reader goes away, as head(1) does
+serve reader
+{ $g --base-url "http://127.0.0.1:$port/v1" -j 1 "$scratch/in" "$scratch/in" 2>err; echo $? >rc; } | :
+is "$(cat rc) $(cat err)" "141 " "a reader that goes away ends it quietly"
+clean "without a word of the key"
+
 # while it runs: arguments, environment
 serve slow -e '{"delay_ms":20000}'
 url=http://127.0.0.1:$port/v1

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The client against a server that others wrote, and the server of tests/net against the client that others wrote: llama.cpp's
-# llama-server, OpenAI's Python package. Each runs where scripts/bench-peers, or $LLMU_PEERS, has it.
+# llama-server, OpenAI's Python package, hypercorn for HTTP/2. Each runs where scripts/bench-peers, or $LLMU_PEERS, has it.
 # shellcheck disable=SC2154,SC2086 # $port comes from serve; $g is several words
 home=$HOME cache=${XDG_CACHE_HOME:-$HOME/.cache}
 . "$top_srcdir/tests/lib.sh"
@@ -106,5 +106,49 @@ RateLimitError rate_limit_exceeded 1" "OpenAI's Python client is content with th
 else
 	echo "# no Python with the package openai"
 fi
-[ $tap_n -gt 0 ] || skip_all "neither llama-server nor the Python package openai is here"
+
+for python in "$peers/venv/bin/python" python3; do
+	HOME=$home "$python" -c 'import hypercorn' 2>/dev/null && break
+	python=
+done
+if [ -n "$python" ] && command -v openssl >/dev/null && command -v curl >/dev/null; then
+	at=$((at + 1))
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$scratch/h2.key" -out "$scratch/h2.pem" -days 2 \
+		-subj /CN=localhost -addext subjectAltName=DNS:localhost 2>/dev/null
+	cat >"$scratch/app.py" <<'END'
+import asyncio, json, sys
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    body, more = b"", True
+    while more:
+        m = await receive()
+        body, more = body + m.get("body", b""), m.get("more_body")
+    print(scope["http_version"], scope["client"][1], file=sys.stderr, flush=True)
+    await asyncio.sleep(0.02)
+    say = "echo: " + json.loads(body)["messages"][-1]["content"]
+    out = json.dumps({"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": say}}]}).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": out})
+c = Config()
+c.bind, c.certfile, c.keyfile = ["localhost:" + sys.argv[1]], sys.argv[2], sys.argv[3]
+asyncio.run(serve(app, c))
+END
+	HOME=$home "$python" "$scratch/app.py" $at "$scratch/h2.pem" "$scratch/h2.key" >/dev/null 2>"$scratch/h2.log" &
+	servers="$servers $!"
+	n=0
+	until [ $n -ge 160 ] || curl -sk "https://localhost:$at/" -d '{"messages":[{"content":"up"}]}' >/dev/null 2>&1; do
+		sleep 0.25
+		n=$((n + 1))
+	done
+	awk 'BEGIN { for (i = 0; i < 300; i++) printf "{\"id\":%d,\"text\":\"q %d\"}\n", i, i }' >"$scratch/in"
+	CURL_CA_BUNDLE="$scratch/h2.pem" llm-generate -m x --base-url "https://localhost:$at/v1" -j 64 --deadline 20 "$scratch/in" >"$scratch/out"
+	is "$? $(grep -c '"output":"echo: q ' "$scratch/out")" "0 300" "HTTP/2"
+	is "$(grep '^[0-9]' "$scratch/h2.log" | tail -n 300 | sort | uniq -c | awk '{ print $1, $2 }')" "300 2" "300 calls over one connection"
+else
+	echo "# no Python with the package hypercorn, or no openssl or curl"
+fi
+[ $tap_n -gt 0 ] || skip_all "none of the peers is here"
 done_testing
