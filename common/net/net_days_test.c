@@ -52,7 +52,7 @@ static void test_hedge(void)
 	net_call_release(&slow);
 	teardown();
 
-	setup_opts("{\"when\":{\"from\":60},\"delay_ms\":100,\"body\":\"{}\"}\n" GOOD, NULL);
+	setup_opts("{\"when\":{\"from\":60},\"delay_ms\":500,\"body\":\"{}\"}\n" GOOD, NULL);
 	batch(c, 60);
 	batch(many, 200);
 	for (int i = 0; i < 200; i++)

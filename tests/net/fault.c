@@ -42,7 +42,7 @@ struct fault {
 	struct conn **conns;
 	size_t n_conns, cap_conns;
 	pthread_t thread;
-	pthread_mutex_t lock; /* n_requests, n_conns_seen, stop, last */
+	pthread_mutex_t lock; /* n_requests, stop, last */
 };
 
 static bool over(struct fault *f)
@@ -289,9 +289,7 @@ static void conn_new(struct fault *f, int fd)
 	buf_init(&c->in, FAULT_REQUEST_MAX);
 	fault_answer_init(&c->a);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-	pthread_mutex_lock(&f->lock);
 	c->number = f->n_conns_seen++;
-	pthread_mutex_unlock(&f->lock);
 	epoll_ctl(f->poll, EPOLL_CTL_ADD, fd, &ev);
 }
 
@@ -438,24 +436,11 @@ unsigned fault_requests(struct fault *f)
 	return n;
 }
 
-unsigned fault_conns(struct fault *f)
-{
-	pthread_mutex_lock(&f->lock);
-	unsigned n = (unsigned)f->n_conns_seen;
-	pthread_mutex_unlock(&f->lock);
-	return n;
-}
-
 void fault_last(struct fault *f, char *out, size_t cap)
 {
 	pthread_mutex_lock(&f->lock);
 	snprintf(out, cap, STR_FMT, STR_ARG(buf_str(&f->last)));
 	pthread_mutex_unlock(&f->lock);
-}
-
-int fault_over(struct fault *f)
-{
-	return over(f);
 }
 
 void fault_wait(struct fault *f)

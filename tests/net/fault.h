@@ -48,11 +48,9 @@ struct fault *fault_start(const char *plan, unsigned max_requests, unsigned seco
 int fault_has_tls(void);
 unsigned fault_port(const struct fault *f);
 unsigned fault_requests(struct fault *f); /* seen so far */
-unsigned fault_conns(struct fault *f);    /* connections so far */
 /* The last request, head and body, NUL-terminated; copied into out. */
 void fault_last(struct fault *f, char *out, size_t cap);
-int fault_over(struct fault *f); /* its time or count is used up */
-void fault_wait(struct fault *f); /* until it is over */
+void fault_wait(struct fault *f); /* until its time or count is used up */
 void fault_stop(struct fault *f);
 
 #endif
