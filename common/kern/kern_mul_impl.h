@@ -300,16 +300,21 @@ static void strip_unpack(const struct strip *s, const struct unpacker *u, int64_
 	}
 }
 
-/* Few columns: no detour through memory. */
-static void strip_near(const struct strip *s, const struct unpacker *u, const struct kern_act *a, int64_t from, int64_t n)
+/* Few columns: no detour through memory; whole rows at once, but where they are copied. */
+static void strip_near(const struct strip *s, const struct unpacker *u, const struct kern_act *a)
 {
-	const uint8_t *q = (const uint8_t *)a->q + (size_t)from / 32 * sizeof(struct act32), *pf = strip_next(s, from);
-	size_t stride, bytes = kern_row_bytes(s->w->type, n);
-	const uint8_t *p = strip_rows(s, u, from, n, &stride);
+	int64_t unit = kern_block(s->w->type), per = s->valid < KERN_STEP ? KERN_CHUNK / unit * unit : a->cols;
 
-	for (int i = 0; i < KERN_STEP / 16; i += P)
-		u->near[a->n - 1](s->out + 16 * i, s->ld, p + (size_t)(16 * i) * stride, stride, q, kern_act_stride(a->cols),
-				  n / 32, from == 0, pf ? pf + (size_t)i * 16 * bytes : NULL);
+	for (int64_t k = 0; k < a->cols; k += per) {
+		const uint8_t *q = (const uint8_t *)a->q + (size_t)k / 32 * sizeof(struct act32), *pf = strip_next(s, k);
+		int64_t n = a->cols - k < per ? a->cols - k : per;
+		size_t stride, bytes = kern_row_bytes(s->w->type, n);
+		const uint8_t *p = strip_rows(s, u, k, n, &stride);
+
+		for (int i = 0; i < KERN_STEP / 16; i += P)
+			u->near[a->n - 1](s->out + 16 * i, s->ld, p + (size_t)(16 * i) * stride, stride, q,
+					  kern_act_stride(a->cols), n / 32, k == 0, pf ? pf + (size_t)i * 16 * bytes : NULL);
+	}
 }
 
 static void strip_int8(struct strip *s, const struct unpacker *u, const struct kern_act *a)
@@ -321,10 +326,6 @@ static void strip_int8(struct strip *s, const struct unpacker *u, const struct k
 	for (int64_t b = 0; b < nb; b += per) {
 		int64_t n = nb - b < per ? nb - b : per;
 
-		if (a->n <= VEC_NEAR && a->parts == 1) {
-			strip_near(s, u, a, 32 * b, 32 * n);
-			continue;
-		}
 		strip_unpack(s, u, 32 * b, 32 * n, half);
 		for (int64_t j = 0, c; j < a->n; j += c) {
 			const uint8_t *q = (const uint8_t *)a->q + (size_t)j * a_ld + (size_t)b * sizeof(struct act32);
@@ -375,7 +376,9 @@ static void mul(float *out, int64_t ld_out, const struct kern_mat *w, const stru
 		s.next = r + KERN_STEP < w->rows ? s.rows + KERN_STEP * s.row_bytes : NULL;
 		s.out = s.valid < KERN_STEP ? (float *)(void *)(s.tail + KERN_TAIL) : out + r;
 		s.ld = s.valid < KERN_STEP ? KERN_STEP : ld_out;
-		if (u->rec)
+		if (u->rec && a->n <= VEC_NEAR && a->parts == 1)
+			strip_near(&s, u, a);
+		else if (u->rec)
 			strip_int8(&s, u, a);
 		else
 			strip_f32(&s, u, a);

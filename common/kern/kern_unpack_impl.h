@@ -107,6 +107,11 @@ INLINE void fives(vi w[8], const uint8_t *raw, const int off, vi qh)
 		w[j] = vi_or(w[j], vi_and(vi_mul(x, vi_set1(0x02040810)), vi_set1(0x10101010)));
 	}
 }
+/* Bits moved up by n, or down by -n, into a mask that leaves no others. */
+INLINE vi bits(vi v, int n, uint32_t mask)
+{
+	return vi_and(n < 0 ? vi_shr(v, -n) : vi_shl(v, n), vi_set1((int32_t)mask));
+}
 /* Byte i of each as a float; with its sign. */
 INLINE vf byte_of(vi v, int i)
 {
@@ -211,9 +216,8 @@ INLINE void rec_q5_k(struct rec *o, const struct unit *u, int k, const int g)
 {
 	UNROLL for (int j = 0; j < 8; j++) { /* bit 2 k + g of qh is the fifth of this record */
 		vi q = vi_and(vi_shr(vi_load(u->raw + 64 * (12 + 8 * k + j)), 4 * g), vi_set1(0x0f0f0f0f));
-		vi x = vi_shl(vi_shr(vi_load(u->raw + 64 * (4 + j)), 2 * k + g), 4);
 
-		o->w[j] = vi_or(q, vi_and(x, vi_set1(0x10101010)));
+		o->w[j] = vi_or(q, bits(vi_load(u->raw + 64 * (4 + j)), 4 - 2 * k - g, 0x10101010));
 	}
 	scales_k4(o, u, k, g);
 }
@@ -228,9 +232,8 @@ INLINE void rec_q6_k(struct rec *o, const struct unit *u, int k, const int g)
 
 	UNROLL for (int j = 0; j < 8; j++) {
 		vi q = vi_and(vi_shr(vi_load(lo + 64 * j), k % 2 * 4), vi_set1(0x0f0f0f0f));
-		vi x = vi_shl(vi_shr(vi_load(hi + 64 * j), k % 2 * 4 + 2 * g), 4);
 
-		o->w[j] = vi_or(q, vi_and(x, vi_set1(0x30303030)));
+		o->w[j] = vi_or(q, bits(vi_load(hi + 64 * j), 4 - k % 2 * 4 - 2 * g, 0x30303030));
 	}
 	UNROLL for (int i = 0; i < 2; i++)
 		o->s[i] = vf_mul(u->d, sbyte_of(sc, 2 * g + i));
@@ -251,9 +254,8 @@ INLINE void rec_q3_k(struct rec *o, const struct unit *u, int k, const int g)
 {
 	UNROLL for (int j = 0; j < 8; j++) { /* bit 2 k + g of hmask is the third of this record */
 		vi q = vi_shr(vi_load(u->raw + 64 * (8 + k / 2 * 8 + j)), k % 2 * 4 + 2 * g);
-		vi x = vi_shl(vi_shr(vi_load(u->raw + 64 * j), 2 * k + g), 2);
 
-		o->w[j] = vi_or(vi_and(q, vi_set1(0x03030303)), vi_and(x, vi_set1(0x04040404)));
+		o->w[j] = vi_or(vi_and(q, vi_set1(0x03030303)), bits(vi_load(u->raw + 64 * j), 2 - 2 * k - g, 0x04040404));
 	}
 	UNROLL for (int i = 0; i < 2; i++)
 		o->s[i] = vf_mul(u->d, vf_sub(byte_of(u->sc[k], 2 * g + i), vf_set1(32)));
@@ -377,20 +379,26 @@ INLINE void near(float *out, int64_t ld, const uint8_t *p, size_t stride, const 
 			u[i].raw = raw[i];
 			begin(&u[i]);
 		}
-		for (int k = 0; 2 * k < m; k++)
-			UNROLL for (int g = 0; g < 2; g++) {
-				struct rec r[P];
-
-				if (2 * k + g == m)
-					break;
-				UNROLL for (int i = 0; i < P; i++)
-					make(&r[i], &u[i], k, g);
-				UNROLL for (int c = 0; c < C; c++)
-					UNROLL for (int i = 0; i < P; i++)
-						acc[i][c] = near_record(acc[i][c], &r[i], a + (size_t)c * a_ld, groups, mins, shift, wide);
-				a += sizeof(struct act32);
-				ahead(&pf, (P * unit_bytes + 63) / 64);
-			}
+#define NEAR_PAIR                                                                                                       \
+	UNROLL for (int g = 0; g < 2; g++) {                                                                           \
+		struct rec r[P];                                                                                       \
+                                                                                                                       \
+		if (2 * k + g == m)                                                                                    \
+			break;                                                                                         \
+		UNROLL for (int i = 0; i < P; i++)                                                                     \
+			make(&r[i], &u[i], k, g);                                                                      \
+		UNROLL for (int c = 0; c < C; c++)                                                                     \
+			UNROLL for (int i = 0; i < P; i++)                                                             \
+				acc[i][c] = near_record(acc[i][c], &r[i], a + (size_t)c * a_ld, groups, mins, shift, wide); \
+		a += sizeof(struct act32);                                                                             \
+		ahead(&pf, (P * unit_bytes + 63) / 64);                                                                \
+	}
+		if (C == 1 && m == 8) /* what depends on k is constant */
+			UNROLL for (int k = 0; k < 4; k++)
+				NEAR_PAIR
+		else
+			for (int k = 0; 2 * k < m; k++)
+				NEAR_PAIR
 	}
 	UNROLL for (int c = 0; c < C; c++)
 		UNROLL for (int i = 0; i < P; i++)
