@@ -104,6 +104,7 @@ int err_sys(struct err *e, enum err_code code, int errnum, const char *fmt, ...)
 
 int err_wrap(struct err *e, const char *fmt, ...)
 {
+	/* cppcheck-suppress ctunullpointer ; sizeof reads nothing */
 	char old[sizeof e->text];
 	va_list ap;
 	size_t n;

@@ -85,6 +85,7 @@ static inline void kern_k4_scale(uint8_t *sc, uint8_t *m, const uint8_t s[12], i
 		*m = s[j + 4] & 63;
 	} else {
 		*sc = (uint8_t)((s[j + 4] & 15) | (s[j - 4] >> 6) << 4);
+		/* cppcheck-suppress arrayIndexOutOfBoundsCond ; j < 8 in every caller */
 		*m = (uint8_t)((s[j + 4] >> 4) | (s[j] >> 6) << 4);
 	}
 }

@@ -429,25 +429,25 @@ static int words(struct tok_enc *x, const struct pre *pre, struct str text, stru
 		if (ids_room(x, m * SHORT_IDS, e))
 			return -1;
 		for (size_t i = 0; i < m; begin = ends[i++]) {
-			struct short_slot *s = slot[i];
+			struct short_slot *s = slot[i], *hit = NULL;
 			size_t k, left = m - i;
 
 			if (x->t->drop_blanks && blank_at(text, begin))
 				continue;
 			if (s && s->lo == lo[i] && (s->hi & HI_KEY) == hi[i])
-				;
+				hit = s;
 			else if (s && s[1].lo == lo[i] && (s[1].hi & HI_KEY) == hi[i])
-				s++;
-			else {
+				hit = s + 1;
+			if (!hit) {
 				if (slow_word(x, text.p + begin, ends[i] - begin, begin, 0, s, lo[i], hi[i], e) ||
 				    ids_room(x, left * SHORT_IDS, e))
 					return -1;
 				continue;
 			}
-			k = s->hi >> 60;
-			memcpy(x->ids->v + x->ids->n, s->ids, sizeof s->ids);
+			k = hit->hi >> 60;
+			memcpy(x->ids->v + x->ids->n, hit->ids, sizeof hit->ids);
 			x->ids->n += k;
-			if (x->spans && spans_of(x, s->ids, k, begin, ends[i] - begin, 0, e))
+			if (x->spans && spans_of(x, hit->ids, k, begin, ends[i] - begin, 0, e))
 				return -1;
 		}
 	}
@@ -577,7 +577,9 @@ static bool of_user(const struct tok_parts *p, struct tok_span span)
 {
 	size_t at = 0;
 
-	for (size_t i = 0; p && i < p->n && at < span.end; at += p->v[i++].text.n)
+	if (!p)
+		return false;
+	for (size_t i = 0; i < p->n && at < span.end; at += p->v[i++].text.n)
 		if (p->v[i].from_user && span.start < at + p->v[i].text.n)
 			return true;
 	return false;

@@ -200,9 +200,34 @@ static int build_vocab(struct tok_json *j, struct err *e)
 
 /* ---- models */
 
+/* One merge: ["a", "b"], or "a b" in files of old. */
+static int read_merge(struct str *left, struct str *right, struct tok_json *j, struct json_val v, struct err *e)
+{
+	struct json_iter pair = json_iter(v);
+	struct json_val a, b;
+	struct str s;
+	size_t gap;
+
+	if (v.type == JSON_ARRAY) {
+		if (!json_next(&a, &pair) || !json_next(&b, &pair) || json_str(left, a, &j->arena, e) ||
+		    json_str(right, b, &j->arena, e))
+			return bad(e, "a merge is no pair of texts");
+		return 0;
+	}
+	if (json_str(&s, v, &j->arena, e))
+		return bad(e, "a merge is no text");
+	gap = str_find(s, STR(" "), 1);
+	if (gap >= s.n)
+		return bad(e, "a merge has no blank");
+	*left = str_sub(s, 0, gap);
+	*right = str_sub(s, gap + 1, s.n);
+	return 0;
+}
+
 static int read_merges(struct tok_json *j, struct json_val list, struct err *e)
 {
 	struct json_iter it = json_iter(list);
+	struct str left = { 0 }, right = { 0 };
 	struct tok_merge_loader m;
 	struct json_val v;
 	int rc = 0;
@@ -212,27 +237,7 @@ static int read_merges(struct tok_json *j, struct json_val list, struct err *e)
 	if (tok_merges_begin(&m, j->t, json_count(list), e))
 		return -1;
 	while (!rc && json_next(&v, &it)) {
-		struct str s, left, right;
-
-		if (v.type == JSON_ARRAY) {
-			struct json_iter pair = json_iter(v);
-			struct json_val a, b;
-
-			if (!json_next(&a, &pair) || !json_next(&b, &pair) || json_str(&left, a, &j->arena, e) ||
-			    json_str(&right, b, &j->arena, e))
-				rc = bad(e, "a merge is no pair of texts");
-		} else if (json_str(&s, v, &j->arena, e)) {
-			rc = bad(e, "a merge is no text");
-		} else {
-			size_t at = str_find(s, STR(" "), 1);
-
-			if (at >= s.n) {
-				rc = bad(e, "a merge has no blank");
-				break;
-			}
-			left = str_sub(s, 0, at);
-			right = str_sub(s, at + 1, s.n);
-		}
+		rc = read_merge(&left, &right, j, v, e);
 		if (!rc)
 			tok_merges_add(&m, left, right);
 	}

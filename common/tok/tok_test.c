@@ -331,7 +331,8 @@ static void cuts(void)
 	if (!t || tok_enc_new(&x, t, &err))
 		return;
 	for (int i = 0; i < 2000; i++) {
-		struct str s = { text, random_text(text, sizeof text, &r) };
+		size_t len = random_text(text, sizeof text, &r);
+		struct str s = { text, len };
 		size_t max = 6 + rng_below(&r, 20), end = 0, start = 0, n, all;
 		struct tok_chunk_opts o = { max, rng_below(&r, 3) ? 0 : rng_below(&r, max / 2), (enum tok_cut)rng_below(&r, 4),
 					    TOK_ADD_SPECIAL };
