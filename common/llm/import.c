@@ -70,7 +70,7 @@ static void size_label(char out[32], uint64_t n)
 	size_t i = 0;
 	double v;
 
-	while ((double)n <= steps[i].over && i < 3)
+	while (i < 3 && (double)n <= steps[i].over)
 		i++;
 	v = (double)n * steps[i].scale;
 	snprintf(out, 32, "%.*f%c", nearbyint(v) >= 10 ? 0 : 1, v, steps[i].suffix);

@@ -28,7 +28,9 @@ static struct json_val module_config(struct import *im, struct json_val m)
 	char name[256];
 
 	snprintf(name, sizeof name, "%.*s/config.json", (int)(dir.n < 200 ? dir.n : 200), dir.p);
-	return im->failed ? (struct json_val){ .type = JSON_NONE } : import_json(im, name, true);
+	if (im->failed)
+		return (struct json_val){ .type = JSON_NONE };
+	return import_json(im, name, true);
 }
 
 static struct str module_type(struct import *im, struct json_val m)

@@ -169,8 +169,8 @@ static int compute(struct vectors *v, struct err *e)
 
 			if ((dims_of(v, it->q) == v->n_out) != whole)
 				continue;
-			it->doc = n;
-			v->docs[n++] = (struct llm_doc){ .ids = it->ids.v,
+			it->doc = n++;
+			v->docs[it->doc] = (struct llm_doc){ .ids = it->ids.v,
 							 .n = (int32_t)it->ids.n,
 							 .out = v->out + i * v->n_out };
 		}

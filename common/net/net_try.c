@@ -132,7 +132,8 @@ static int add_header(struct curl_slist **list, const char *name, const char *va
 		return err_nomem(e);
 	}
 	snprintf(text, n, "%s%s", name, value);
-	*l = (struct curl_slist){ text, *list };
+	l->data = text;
+	l->next = *list;
 	*list = l;
 	return 0;
 }

@@ -252,7 +252,7 @@ int os_read_file(struct buf *out, const char *path, size_t max, struct err *e)
 	int fd = open(path, O_RDONLY | O_CLOEXEC), err = 0;
 	struct stat st;
 	bool end = false, large = false;
-	char one;
+	char one = 0;
 
 	if (fd < 0)
 		return err_sys(e, ERR_OPEN, errno, "%s", path);

@@ -355,12 +355,12 @@ int price_report_put(struct buf *out, struct price_report *rep, enum price_forma
 {
 	const char *gap = f == PRICE_CSV ? "," : "\t";
 	const char *end = f == PRICE_CSV ? "\r\n" : "\n";
-	struct buf tsv;
-	struct buf *b = f == PRICE_TABLE ? &tsv : out;
+	struct buf tsv, *b;
 
 	if (rep->n)
 		qsort(rep->rows, rep->n, sizeof *rep->rows, dearest_first);
 	buf_init(&tsv, BUF_MAX_TEXT);
+	b = f == PRICE_TABLE ? &tsv : out;
 	for (size_t i = 0; i < rep->n_keys + N_COLUMNS && f != PRICE_NDJSON; i++) {
 		if (i < rep->n_keys)
 			buf_adds(b, rep->keys[i]);

@@ -298,6 +298,7 @@ int store_index_check_pin(const struct store_index *ix, const struct store_pin *
 static int set_pin(struct store_index *ix, const struct store_item *it, struct err *e)
 {
 	char n[NUM_BUF];
+	size_t len;
 
 	if (it->dims < 1 || it->dims > STORE_MAX_DIMS)
 		return err_set(e, ERR_INVALID_VECTOR, "a vector of %zu dimensions: the index takes 1 to %d", it->dims,
@@ -307,7 +308,8 @@ static int set_pin(struct store_index *ix, const struct store_item *it, struct e
 	if (buf_check(&ix->model, e) || buf_check(&ix->digest, e))
 		return -1;
 	ix->dims = (uint32_t)it->dims;
-	if (store_put_meta(ix, "dims", (struct str){ n, num_put_u64(n, it->dims) }, e) ||
+	len = num_put_u64(n, it->dims);
+	if (store_put_meta(ix, "dims", (struct str){ n, len }, e) ||
 	    store_put_meta(ix, "model", buf_str(&ix->model), e) ||
 	    store_put_meta(ix, "digest", buf_str(&ix->digest), e))
 		return -1;

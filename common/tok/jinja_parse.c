@@ -195,7 +195,8 @@ static int string(struct jn **out, struct parser *p)
 	for (const struct jtok *t = p->at; t->kind == JT_STRING; t++, k++)
 		n += t->s.n;
 	if (k == 1) {
-		(*out)->value = jv_str(p->at++->s, false);
+		(*out)->value = jv_str(p->at->s, false);
+		p->at++;
 		return 0;
 	}
 	s = arena_alloc(&p->t->mem, n + 1);
