@@ -33,15 +33,15 @@ static const struct cli_opt options[] = {
 	    "group by model, provider, sku, stage, day, month, tag:NAME [model]", " report "),
 	ROW(CLI_K_ENUM, 0, "format", "auto|table|ndjson|csv", format,
 	    "form of the report [table at a terminal, else ndjson]", " report "),
-	CLI_RECORDS(struct opts, io),
+	CLI_RECORDS_AS_THEY_ARE(struct opts, io),
 	CLI_END
 };
 /* What prints a report writes no records; what reads books reads none. */
-#define READS_ONLY " jobs output field only errors resume retry-errors "
+#define READS_ONLY " jobs output only errors resume retry-errors "
 #define NO_RECORDS READS_ONLY "fail-fast summary records text lines "
 static const struct cli_verb verbs[] = {
-	{ "price", "[FILE...]", "add `cost` to records and their calls (the default)", " field " },
-	{ "estimate", "[FILE...]", "add `estimate`: n_tokens in, max_tokens out", " field " },
+	{ "price", "[FILE...]", "add `cost` to records and their calls (the default)", NULL },
+	{ "estimate", "[FILE...]", "add `estimate`: n_tokens in, max_tokens out", NULL },
 	{ "explain", "ID [FILE...]", "show how the cost of one record comes about",
 	  READS_ONLY },
 	{ "report", "[FILE...]", "sum up priced records", READS_ONLY },

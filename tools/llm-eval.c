@@ -15,6 +15,7 @@ struct opts {
 	double confidence, margin, overlap;
 	uint64_t seed, min_items;
 	int ci, format, inconclusive;
+	bool names;
 };
 
 #define ROW(k, l, nm, a, m, lo, hi, hlp, vb)                                                       \
@@ -51,6 +52,7 @@ static const struct cli_opt options[] = {
 	    "undecided counts as [keep: status 8]", " gate "),
 	ROW(CLI_K_ENUM, 0, "format", "auto|table|ndjson|json|md", format, 0, 0,
 	    "[table at a terminal, else ndjson]", " report gate "),
+	ROW(CLI_K_FLAG, 0, "names", NULL, names, 0, 0, "only the names", " metrics "),
 	CLI_RECORDS(struct opts, io),
 	CLI_END
 };
@@ -768,11 +770,15 @@ static int run_gate(struct cli *c, const struct opts *o, struct err *e)
 
 /* ---- main ---------------------------------------------------------------------------------- */
 
-static int run_metrics(void)
+static int run_metrics(const struct opts *o)
 {
 	for (size_t i = 0; i < metric_count(); i++) {
 		struct metric_info m = metric_info(i);
 
+		if (o->names) {
+			puts(m.name);
+			continue;
+		}
 		printf("%s%-*s  %s%s%s\n", m.name, (int)(20 - strlen(m.name)),
 		       m.takes_k ? "[@K]" : "", m.help, m.options[0] ? "; options: " : "",
 		       m.options);
@@ -794,7 +800,7 @@ static int run(struct cli *c, struct opts *o, struct err *e)
 	case 'g':
 		return run_gate(c, o, e);
 	default:
-		return run_metrics();
+		return run_metrics(o);
 	}
 }
 

@@ -20,8 +20,14 @@ struct opts {
 #define OPT(k, l, nm, a, m, vb, hlp) NUM(k, l, nm, a, m, vb, hlp, 1, 1024)
 static const struct cli_opt options[] = {
 	OPT(STR, 'o', "output", "FILE", output, " import ", "import: the GGUF file to write"),
-	OPT(STR, 0, "type", "TYPE", type, " import quantize ",
-	    "f32, f16, bf16, q8_0, q4_0, q4_k_m, … [import: f16]"),
+	{ .kind = CLI_K_STR,
+	  .name = "type",
+	  .arg = "TYPE",
+	  .words = "f32|f16|bf16|q8_0|q4_0|q4_1|q5_0|q5_1|q4_k_m|q4_k_s|q5_k_m|q5_k_s|q6_k",
+	  .help = "f32, f16, bf16, q8_0, q4_0, q4_k_m, … [import: f16]",
+	  .offset = offsetof(struct opts, type),
+	  .given = CLI_NOT_KEPT,
+	  .verbs = " import quantize " },
 	OPT(STR, 0, "name", "NAME", name, " import ", "the model's own name [the folder's]"),
 	OPT(STR, 0, "sha256", "HEX", sha256, " verify ", "the digest that the file must have"),
 	OPT(FLAG, 0, "keys", NULL, keys, " show ", "the keys of the file, one a line"),

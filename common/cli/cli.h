@@ -50,6 +50,7 @@ struct cli_opt {
 	const char *name;     /* long name */
 	const char *arg;      /* name of the argument in --help: "N", "FILE"; its words drive completion:
 	                         FILE, DIR, MODEL (registry names), METRIC, "a|b|c" */
+	const char *words;    /* those of an argument of another name, "a|b|c", for completion; or NULL */
 	const char *help;     /* one line, no full stop; the default in brackets; NULL: a hidden option */
 	size_t offset;        /* place in the tool's struct */
 	size_t given;         /* place of a bool that says it was given; (size_t)-1: none */
@@ -101,10 +102,12 @@ struct cli_opt {
 	CLI_FLAG(0, "hedge", S, m.hedge, "ask again when an answer is unusually late"), \
 	CLI_STR(0, "state", "FILE", S, m.state, "share limits and breakers with other processes")
 #define CLI_RECORDS(S, m) \
+	CLI_RECORDS_AS_THEY_ARE(S, m), \
+	CLI_STR(0, "field", "NAME", S, m.field, "the member that holds the text")
+#define CLI_RECORDS_AS_THEY_ARE(S, m) /* no text of theirs is read */ \
 	CLI_HEAD("Records:"), \
 	CLI_U32('j', "jobs", "N", S, m.jobs, 1, 4096, "records in flight"), \
 	CLI_STR('o', "output", "FILE", S, m.output, "write records to FILE (.zst compresses)"), \
-	CLI_STR(0, "field", "NAME", S, m.field, "the member that holds the text"), \
 	CLI_FLAG(0, "only", S, m.only, "print the id and the members added here"), \
 	CLI_STR(0, "errors", "FILE", S, m.errors, "divert records in error to FILE"), \
 	CLI_STR(0, "resume", "FILE", S, m.resume, "append to FILE what it lacks"), \

@@ -2,23 +2,25 @@
  * cli_complete: completion scripts for bash, zsh and fish, from the table. What an argument's name
  * stands for:
  *
- *   a|b|c  those words       MODEL  names of the registry, or a file
- *   DIR    folders           FILE, DB, BOOK and whatever ends in FILE or begins with FILE: files
+ *   a|b|c  those words       MODEL   names of the registry, or a file
+ *   DIR    folders           METRIC  names of metrics
+ *   FILE, DB, BOOK and whatever ends in FILE or begins with FILE: files
  *
- * any other argument is free text.
+ * any other argument is free text. Of verbs, operands that name MODEL or DIR are such; the rest are files.
  */
 #include "config.h"
 #include "cli/cli_impl.h"
 #include <ctype.h>
 
-enum arg_kind { NONE, FREE, WORDS, FILES, DIRS, MODELS };
+enum arg_kind { NONE, FREE, WORDS, FILES, DIRS, MODELS, METRICS };
 
 struct script {
 	struct buf *b;
 	const struct cli *c;
 	const char *tool;
-	char func[80];    /* the tool's name as an identifier */
-	char models[120]; /* the command that lists models, with the same program prefix */
+	char func[80];     /* the tool's name as an identifier */
+	char models[120];  /* the command that lists models, with the same program prefix */
+	char metrics[120]; /* and metrics */
 };
 
 static enum arg_kind kind_of(const struct cli_opt *o)
@@ -29,13 +31,27 @@ static enum arg_kind kind_of(const struct cli_opt *o)
 		return NONE;
 	if (!a)
 		return FREE;
-	if (strchr(a, '|'))
+	if (o->words || strchr(a, '|'))
 		return WORDS;
 	if (!strcmp(a, "MODEL"))
 		return MODELS;
+	if (!strcmp(a, "METRIC"))
+		return METRICS;
 	if (!strcmp(a, "DIR"))
 		return DIRS;
 	return strstr(a, "FILE") || !strcmp(a, "DB") || !strcmp(a, "BOOK") ? FILES : FREE;
+}
+
+static const char *words_of(const struct cli_opt *o)
+{
+	return o->words ? o->words : o->arg;
+}
+
+static enum arg_kind operands_of(const struct cli_verb *v)
+{
+	const char *o = v->operands ? v->operands : "";
+
+	return !*o ? NONE : strstr(o, "MODEL") ? MODELS : strstr(o, "DIR") ? DIRS : FILES;
 }
 
 static bool shown(const struct cli_opt *o)
@@ -84,6 +100,22 @@ static void bash_names(struct script *s, const char *verb, bool of_verb)
 	}
 }
 
+/* What compgen draws from; words of WORDS. */
+static void bash_source(struct script *s, enum arg_kind k, const char *words)
+{
+	if (k == WORDS) {
+		buf_addz(s->b, "-W '");
+		put_word_list(s->b, words);
+		buf_addz(s->b, "'");
+	} else if (k == MODELS) {
+		buf_addf(s->b, "-f -W \"$(%s 2>/dev/null)\"", s->models);
+	} else if (k == METRICS) {
+		buf_addf(s->b, "-W \"$(%s 2>/dev/null)\"", s->metrics);
+	} else {
+		buf_addz(s->b, k == DIRS ? "-d" : "-f");
+	}
+}
+
 static void bash_arguments(struct script *s)
 {
 	const struct cli_rows *rows = &s->c->state->rows;
@@ -98,44 +130,34 @@ static void bash_arguments(struct script *s)
 		if (o->letter)
 			buf_addf(s->b, "-%c | ", o->letter);
 		buf_addf(s->b, "--%s) ", o->name);
-		if (k == WORDS) {
-			buf_addz(s->b, "mapfile -t COMPREPLY < <(compgen -W '");
-			put_word_list(s->b, o->arg);
-			buf_addz(s->b, "' -- \"$cur\"); ");
-		} else if (k == MODELS) {
-			buf_addf(s->b,
-				 "mapfile -t COMPREPLY < <(compgen -f -W \"$(%s 2>/dev/null)\" -- "
-				 "\"$cur\"); ",
-				 s->models);
-		} else if (k != FREE) {
-			buf_addf(s->b, "mapfile -t COMPREPLY < <(compgen -%c -- \"$cur\"); ",
-				 k == DIRS ? 'd' : 'f');
+		if (k != FREE) {
+			buf_addz(s->b, "mapfile -t COMPREPLY < <(compgen ");
+			bash_source(s, k, words_of(o));
+			buf_addz(s->b, " -- \"$cur\"); ");
 		}
 		buf_addz(s->b, "return ;;\n");
 	}
 	buf_addz(s->b, "\tesac\n");
 }
 
-static bool takes_model(const struct cli_verb *v)
-{
-	return v->operands && strstr(v->operands, "MODEL");
-}
-
-/* Verbs that are given a model. */
+/* Verbs that are given models or folders; files are bash's own default. */
 static void bash_operands(struct script *s)
 {
 	bool any = false;
 
-	for (const struct cli_verb *v = s->c->prog->verbs; v->name; v++)
-		if (takes_model(v) && !strchr(v->name, ' ')) {
-			buf_addf(s->b, "%s%s", any ? " | " : "\telse case $verb in ", v->name);
-			any = true;
-		}
+	for (const struct cli_verb *v = s->c->prog->verbs; v->name; v++) {
+		enum arg_kind k = operands_of(v);
+
+		if (strchr(v->name, ' ') || (k != MODELS && k != DIRS))
+			continue;
+		buf_addf(s->b, "%s\t%s) mapfile -t COMPREPLY < <(compgen ",
+			 any ? "" : "\telse case $verb in\n", v->name);
+		bash_source(s, k, NULL);
+		buf_addz(s->b, " -- \"$cur\") ;;\n");
+		any = true;
+	}
 	if (any)
-		buf_addf(s->b,
-			 ") mapfile -t COMPREPLY < <(compgen -f -W \"$(%s 2>/dev/null)\" -- \"$cur\") ;; "
-			 "esac\n",
-			 s->models);
+		buf_addz(s->b, "\tesac\n");
 }
 
 static void put_bash(struct script *s)
@@ -211,14 +233,14 @@ static void zsh_option(struct script *s, const struct cli_opt *o)
 	}
 	if (k == WORDS) {
 		buf_addc(s->b, '(');
-		put_word_list(s->b, o->arg);
+		put_word_list(s->b, words_of(o));
 		buf_addc(s->b, ')');
 	} else if (k == FILES) {
 		buf_addz(s->b, "_files");
 	} else if (k == DIRS) {
 		buf_addz(s->b, "_files -/");
-	} else if (k == MODELS) {
-		buf_addf(s->b, "_%s_models", s->func);
+	} else if (k == MODELS || k == METRICS) {
+		buf_addf(s->b, "_%s_%s", s->func, k == MODELS ? "models" : "metrics");
 	}
 	buf_addz(s->b, "'\n");
 }
@@ -235,6 +257,16 @@ static void zsh_options(struct script *s, const char *verb, bool of_verb)
 	}
 }
 
+static void zsh_operand(struct script *s, enum arg_kind k)
+{
+	if (k == MODELS)
+		buf_addf(s->b, "; operand=_%s_models", s->func);
+	else if (k == DIRS)
+		buf_addz(s->b, "; operand='_files -/'");
+	else if (k == NONE)
+		buf_addz(s->b, "; operand=' '"); /* offers nothing */
+}
+
 static void put_zsh(struct script *s)
 {
 	const struct cli_verb *verbs = s->c->prog->verbs, *v;
@@ -244,7 +276,11 @@ static void put_zsh(struct script *s)
 		 "_%s_models() {\n\tlocal -a names\n\tnames=(${(f)\"$(%s 2>/dev/null)\"})\n"
 		 "\t(( $#names )) && compadd -a names\n\t_files\n}\n",
 		 s->func, s->models);
-	buf_addf(s->b, "_%s() {\n\tlocal -a options\n\toptions=(\n", s->func);
+	buf_addf(s->b,
+		 "_%s_metrics() {\n\tlocal -a names\n\tnames=(${(f)\"$(%s 2>/dev/null)\"})\n"
+		 "\tcompadd -a names\n}\n",
+		 s->func, s->metrics);
+	buf_addf(s->b, "_%s() {\n\tlocal -a options\n\tlocal operand=_files\n\toptions=(\n", s->func);
 	zsh_options(s, NULL, false);
 	buf_addz(s->b, "\t)\n");
 	if (!verbs) {
@@ -257,7 +293,9 @@ static void put_zsh(struct script *s)
 		buf_addf(s->b, "\t'%s'%s) options+=(\n", v->name,
 			 strchr(v->name, ' ') ? "" : "\\ *");
 		zsh_options(s, v->name, true);
-		buf_addz(s->b, "\t\t) ;;\n");
+		buf_addz(s->b, "\t\t)");
+		zsh_operand(s, operands_of(v));
+		buf_addz(s->b, " ;;\n");
 	}
 	buf_addz(s->b, "\tesac\n\t_arguments -s -S $options '1:command:((");
 	for (v = verbs; v->name; v++) {
@@ -266,10 +304,37 @@ static void put_zsh(struct script *s)
 		put_quoted(s->b, v->help ? v->help : "", "\":\\$`", "'\\''");
 		buf_addz(s->b, "\" ");
 	}
-	buf_addf(s->b, "))' '*:file:_files'\n}\n_%s \"$@\"\n", s->func);
+	buf_addf(s->b, "))' \"*:operand:$operand\"\n}\n_%s \"$@\"\n", s->func);
 }
 
 /* ---- fish ------------------------------------------------------------------------------------ */
+
+/* A command that prints what there is; one that is not installed prints nothing. */
+static void fish_source(struct script *s, enum arg_kind k)
+{
+	const char *list = k == MODELS ? s->models : s->metrics;
+
+	if (k == DIRS)
+		buf_addz(s->b, "'(__fish_complete_directories)'");
+	else
+		buf_addf(s->b, "'(command -q %.*s; and %s 2>/dev/null)'", (int)strcspn(list, " "),
+			 list, list);
+}
+
+static void fish_operands(struct script *s, const struct cli_verb *v)
+{
+	enum arg_kind k = operands_of(v);
+
+	if (k == FILES || strchr(v->name, ' '))
+		return;
+	buf_addf(s->b, "complete -c %s -n '__fish_seen_subcommand_from %s'%s", s->tool, v->name,
+		 k == MODELS ? "" : " -f");
+	if (k != NONE) {
+		buf_addz(s->b, " -a ");
+		fish_source(s, k);
+	}
+	buf_addc(s->b, '\n');
+}
 
 static void fish_option(struct script *s, const struct cli_opt *o)
 {
@@ -297,18 +362,17 @@ static void fish_option(struct script *s, const struct cli_opt *o)
 		break;
 	case WORDS:
 		buf_addz(s->b, " -x -a '");
-		put_word_list(s->b, o->arg);
+		put_word_list(s->b, words_of(o));
 		buf_addz(s->b, "'");
 		break;
 	case FILES:
 		buf_addz(s->b, " -r -F");
 		break;
 	case DIRS:
-		buf_addz(s->b, " -x -a '(__fish_complete_directories)'");
-		break;
 	case MODELS:
-		buf_addf(s->b, " -r -F -a '(command -q %.*s; and %s 2>/dev/null)'",
-			 (int)strcspn(s->models, " "), s->models, s->models);
+	case METRICS:
+		buf_addz(s->b, kind_of(o) == MODELS ? " -r -F -a " : " -x -a ");
+		fish_source(s, kind_of(o));
 		break;
 	}
 	buf_addz(s->b, " -d '");
@@ -325,23 +389,33 @@ static void put_fish(struct script *s)
 			 s->tool, (int)strcspn(v->name, " "), v->name);
 		put_quoted(s->b, v->help ? v->help : "", "\\", "\\'");
 		buf_addz(s->b, "'\n");
+		fish_operands(s, v);
 	}
 	for (size_t i = 0; i < rows->n; i++)
 		if (shown(rows->v[i]))
 			fish_option(s, rows->v[i]);
 }
 
+/* A command of another tool: what --program-prefix or -suffix renamed here is renamed there. */
+static void sibling(char *out, size_t max, const char *tool, const char *name, const char *other,
+		    const char *arguments)
+{
+	const char *at = strstr(tool, name);
+
+	snprintf(out, max, "%.*s%s%s %s", at ? (int)(at - tool) : 0, tool, other,
+		 at ? at + strlen(name) : "", arguments);
+}
+
 int cli_put_completion(struct buf *b, const struct cli *c, const char *shell, struct err *e)
 {
 	struct script s = { .b = b, .c = c, .tool = c->state->tool };
-	const char *name = c->prog->name, *at = strstr(s.tool, name);
+	const char *name = c->prog->name;
 	size_t i;
 
 	for (i = 0; s.tool[i] && i + 1 < sizeof s.func; i++)
 		s.func[i] = isalnum((unsigned char)s.tool[i]) ? s.tool[i] : '_';
-	/* renamed by --program-prefix or -suffix: so is llm-model */
-	snprintf(s.models, sizeof s.models, "%.*sllm-model%s list --names",
-		 at ? (int)(at - s.tool) : 0, s.tool, at ? at + strlen(name) : "");
+	sibling(s.models, sizeof s.models, s.tool, name, "llm-model", "list --names");
+	sibling(s.metrics, sizeof s.metrics, s.tool, name, "llm-eval", "metrics --names");
 	if (!strcmp(shell, "bash"))
 		put_bash(&s);
 	else if (!strcmp(shell, "zsh"))

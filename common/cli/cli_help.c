@@ -262,8 +262,8 @@ static void dump_option(struct json_w *w, const struct cli_opt *o, bool common)
 	put_pair(w, "kind", kinds[o->kind]);
 	put_pair(w, "arg", o->arg);
 	put_pair(w, "alias", o->alias);
-	if (o->arg && strchr(o->arg, '|'))
-		put_words(w, "words", o->arg, "|");
+	if (o->words || (o->arg && strchr(o->arg, '|')))
+		put_words(w, "words", o->words ? o->words : o->arg, "|");
 	if (o->verbs)
 		put_words(w, "verbs", o->verbs, " ");
 	if (o->min < 0 || o->max > 0) {

@@ -118,6 +118,18 @@ for shell in bash zsh fish; do
 		ok $? "$shell can read it"
 	fi
 done
+llm-model --completion zsh >"$scratch/out"
+has "$scratch/out" '^	.show.* *options\+=\($' 'zsh: a verb'
+is "$(grep -c 'operand=_llm_model_models ;;' "$scratch/out")" 4 'zsh: its models'
+is "$(grep -c "operand='_files -/' ;;" "$scratch/out")" 1 'zsh: its folders'
+if command -v fish >"$scratch/where"; then
+	complete_fish() { # TOOL LINE
+		XDG_DATA_HOME=$scratch/fish fish -c "$1 --completion fish | source; complete -C '$2'" | cut -f1 | tr '\n' ' '
+	}
+	is "$(complete_fish llm-model 'llm-model quantize --type q6')" 'q6_k ' 'fish: types'
+	is "$(complete_fish llm-eval 'llm-eval score -M squad_e')" 'squad_em ' 'fish: metrics'
+	is "$(complete_fish llm-model 'llm-model doctor x')" '' 'fish: no operand'
+fi
 status 2 'a shell that is not known' cli_demo --completion tcsh
 if command -v bash >"$scratch/where"; then
 	complete_bash() { # SCRIPT FUNCTION WORD…
@@ -139,7 +151,11 @@ if command -v bash >"$scratch/where"; then
 	llm-model --completion bash >../model.bash
 	mv my-llm-model llm-model
 	is "$(complete_bash ../model.bash _llm_model llm-model show tiny)" 'tiny-a tiny-b' 'bash: models of a verb'
+	is "$(complete_bash ../model.bash _llm_model llm-model import fol)" 'folder' 'bash: folders of a verb'
+	is "$(complete_bash ../model.bash _llm_model llm-model quantize --type q6)" 'q6_k' 'bash: types'
 	rm llm-model
+	llm-eval --completion bash >../eval.bash
+	is "$(complete_bash ../eval.bash _llm_eval llm-eval score -M squad_e)" 'squad_em' 'bash: metrics'
 	cd "$scratch" || exit 1
 fi
 

@@ -8,6 +8,9 @@ cd "$scratch" || exit 1
 # field NAME: a number or string of the JSON line in $scratch/out
 field() { sed -n "s/.*\"$1\":\"\{0,1\}\([^,\"}]*\).*/\1/p" "$scratch/out"; }
 
+status 2 'a type that there is not' llm-model quantize a b --type none
+is "$(sed -n 's/.*none of //p' "$scratch/err" | tr ' ' '|')" \
+	"$(llm-model --completion bash | sed -n "s/.*--type).*-W '\([^']*\)'.*/\1/p" | tr ' ' '|')" 'completion knows each'
 status 0 'show' llm-model show "$llama"
 has "$scratch/out" '^architecture  llama, 2 layers' 'the architecture'
 has "$scratch/out" "^sha256        $(sha256sum "$llama" | cut -c1-64)$" 'the digest is that of sha256sum'
