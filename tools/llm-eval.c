@@ -13,6 +13,7 @@ struct opts {
 	struct cli_list metrics, fail_under, gates;
 	const char *expected, *qrels, *slice, *baseline;
 	double confidence, margin, overlap;
+	bool other_prompts;
 	uint64_t seed, min_items;
 	int ci, format, inconclusive;
 	bool names;
@@ -46,6 +47,8 @@ static const struct cli_opt options[] = {
 	ROW(CLI_K_F64, 0, "margin", "M", margin, 0, 1e6, "by more than M [0.02]", " gate "),
 	ROW(CLI_K_F64, 0, "min-overlap", "P", overlap, 0, 1,
 	    "share of ids that both files must have [0.99]", " gate "),
+	ROW(CLI_K_FLAG, 0, "other-prompts", NULL, other_prompts, 0, 0,
+	    "compare answers to two prompts: the baseline's may be others", " gate "),
 	ROW(CLI_K_U64, 0, "min-items", "N", min_items, 0, 0, "with fewer a gate is undecided [1]",
 	    " gate "),
 	ROW(CLI_K_ENUM, 0, "inconclusive", "keep|pass|fail", inconclusive, 0, 0,
@@ -699,7 +702,7 @@ static int judge_baseline(struct gates *g, const struct metric_run *run, struct 
 	size_t compared = 0;
 	struct metric_stat s;
 	int failed = read_all(&base, NULL, o, &o->baseline, 1, e) ||
-		     metric_run_match(run, base.runs[0], o->overlap, e);
+		     metric_run_match(run, base.runs[0], o->overlap, o->other_prompts, e);
 
 	if (failed && e->code < ERR_INVALID_JSON)
 		err_wrap(e, "baseline %s", o->baseline);

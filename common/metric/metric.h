@@ -184,9 +184,9 @@ int metric_compare(struct metric_gate_result *out, bool *found, const struct met
 		   struct err *e);
 /*
  * Do two runs hold the same items? ERR_OPEN when less than min_overlap (0..1) of the ids of both
- * are in both, or when an item's prompt hash or references differ.
+ * are in both, when an item's references differ or, unless other_prompts, its prompt hash.
  */
 int metric_run_match(const struct metric_run *r, const struct metric_run *base, double min_overlap,
-		     struct err *e);
+		     bool other_prompts, struct err *e);
 
 #endif

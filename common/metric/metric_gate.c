@@ -381,7 +381,7 @@ int metric_compare(struct metric_gate_result *out, bool *found, const struct met
 }
 
 int metric_run_match(const struct metric_run *r, const struct metric_run *base, double min_overlap,
-		     struct err *e)
+		     bool other_prompts, struct err *e)
 {
 	size_t most = r->rows > base->rows ? r->rows : base->rows;
 	size_t *partner = partners(r, base, e);
@@ -401,9 +401,10 @@ int metric_run_match(const struct metric_run *r, const struct metric_run *base, 
 		refs += b && a->refs && b->refs && a->refs != b->refs;
 	}
 	free(partner);
-	if (prompts)
+	if (prompts && !other_prompts)
 		return err_set(e, ERR_OPEN,
-			       "%zu items had another prompt (prompt_hash) in the baseline",
+			       "%zu items had another prompt (prompt_hash) in the baseline; "
+			       "--other-prompts compares them nevertheless",
 			       prompts);
 	if (refs)
 		return err_set(e, ERR_OPEN, "%zu items have other references in the baseline",

@@ -105,6 +105,11 @@ gate 0 "unless they may be" --baseline half.ndjson --min-overlap 0.5 --margin 0.
 sed 's/,"scores"/,"expected":"x"&/' base.ndjson >refs.ndjson
 sed 's/,"scores"/,"expected":"y"&/' new.ndjson >new2.ndjson
 status 5 "a baseline with other references" llm-eval gate --baseline refs.ndjson new2.ndjson
+sed 's/"calls":\[{/&"prompt_hash":"a",/' base.ndjson >asked.ndjson
+sed 's/"calls":\[{/&"prompt_hash":"b",/' new.ndjson >asked2.ndjson
+status 5 "a baseline of other prompts" llm-eval gate --baseline asked.ndjson asked2.ndjson
+has err '200 items had another prompt .*--other-prompts' "and how to compare with it"
+status 0 "prompts are compared when that is asked for" llm-eval gate --other-prompts --baseline asked.ndjson asked2.ndjson
 cat base.ndjson base.ndjson >twice.ndjson
 gate 5 "ids that stand twice" --baseline twice.ndjson
 sed 's/}$/,"repeat":1}/' twice.ndjson >repeats.ndjson
