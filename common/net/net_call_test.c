@@ -21,6 +21,7 @@ static void test_answers(void)
 	one("{\"status\":503}\n{\"body\":\"{}\"}", ERR_OK, 2, "503, then an answer");
 	one("{\"status\":500,\"body\":\"Bearer sk-planted-key\"}", ERR_SERVER, 4,
 	    "a dead service: four attempts");
+	one("{\"status\":501}", ERR_UNSUPPORTED, 1, "what a service has not got is asked for once");
 	one("{\"status\":429,\"body\":\"{\\\"error\\\":{\\\"code\\\":\\\"insufficient_quota\\\"}}\"}", ERR_QUOTA, 1,
 	    "an exhausted quota is not retried");
 	one("{\"status\":402}", ERR_QUOTA, 1, "nor is 402");

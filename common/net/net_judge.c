@@ -81,6 +81,8 @@ static enum err_code code_of(int status, const struct said *s)
 		return ERR_RATE_LIMIT;
 	if (status == 408)
 		return ERR_TIMEOUT;
+	if (status == 501) /* not implemented: asking again does not help */
+		return ERR_UNSUPPORTED;
 	if (status >= 500 || status < 400)
 		return ERR_SERVER;
 	if (is_any(s, context_names) || ((status == 400 || status == 413 || status == 422) &&
@@ -106,6 +108,9 @@ static void verdict(struct net_verdict *v, enum err_code code)
 	case ERR_RATE_LIMIT:
 		v->cause = NET_ON_LIMIT;
 		break;
+	case ERR_UNSUPPORTED:
+		v->cause = NET_ON_ERROR;
+		return;
 	case ERR_QUOTA:
 		v->cause = NET_ON_LIMIT;
 		return;
@@ -129,11 +134,13 @@ void net_judge_status(struct net_verdict *v, int status, struct str body, const 
 	struct json_val json = { .type = JSON_NONE };
 	struct said s = { 0 };
 	enum err_code code;
+	bool named; /* a code that says more than the status */
 
 	arena_init(&a, NET_BODY_MAX);
 	if (json_parse(&json, body, NULL) == 0)
 		s = read_said(json, &a);
 	code = code_of(status, &s);
+	named = s.code.n && !(s.code.p[0] >= '0' && s.code.p[0] <= '9');
 	verdict(v, code);
 	v->conflict = status == 409;
 	if (s.message.n > 600)
@@ -143,8 +150,8 @@ void net_judge_status(struct net_verdict *v, int status, struct str body, const 
 	else if (code == ERR_API_KEY)
 		err_set(e, code, "%d from %s: no key was given; see --api-key-file", status, host);
 	else if (s.message.n)
-		err_set(e, code, "%d from %s: " STR_FMT "%s" STR_FMT, status, host, STR_ARG(s.message),
-			s.code.n ? " " : "", STR_ARG(s.code));
+		err_set(e, code, "%d from %s: " STR_FMT "%s" STR_FMT "%s", status, host, STR_ARG(s.message),
+			named ? " (" : "", STR_ARG(named ? s.code : STR("")), named ? ")" : "");
 	else
 		err_set(e, code, "%d from %s", status, host);
 	arena_release(&a);
