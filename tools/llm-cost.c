@@ -44,7 +44,7 @@ static const struct cli_verb verbs[] = {
 	{ "estimate", "[FILE...]", "add `estimate`: n_tokens in, max_tokens out", NULL },
 	{ "explain", "ID [FILE...]", "show how the cost of one record comes about",
 	  READS_ONLY },
-	{ "report", "[FILE...]", "sum up priced records", READS_ONLY },
+	{ "report", "[FILE...]", "sum up priced or estimated records", READS_ONLY },
 	{ "book lint", "FILE...", "check price books", NO_RECORDS },
 	{ "book show", "[MODEL...]", "list prices", NO_RECORDS },
 	{ NULL, NULL, NULL, NULL }
@@ -550,7 +550,7 @@ static void finish(const struct cli *c, struct job *j)
 		buf_release(&j->workers[i].text);
 	}
 	time_put_rfc3339(text, j->now);
-	if (undated && !j->o->at)
+	if (undated && !j->o->at && strcmp(c->verb->name, "estimate") != 0)
 		cli_warn(c,
 			 "%llu call%s without a time: priced as of %.10s (--at sets another day)",
 			 (unsigned long long)undated, undated > 1 ? "s" : "", text);

@@ -53,6 +53,14 @@ static int parse_keys(struct price_report *rep, const char *by, struct err *e)
 	return 0;
 }
 
+/* What a call cost, else what it was estimated to cost. */
+static struct json_val price_of(struct json_val call)
+{
+	struct json_val cost = json_get(call, "cost");
+
+	return cost.type != JSON_NONE ? cost : json_get(call, "estimate");
+}
+
 /* The value of one key, as JSON. */
 static void put_key(struct json_w *w, struct str key, const struct price_call *c,
 		    struct json_val call, struct json_val record)
@@ -77,7 +85,7 @@ static void put_key(struct json_w *w, struct str key, const struct price_call *c
 		return;
 	}
 	if (str_is(key, "sku"))
-		v = json_path(call, STR("cost.sku"));
+		v = json_get(price_of(call), "sku");
 	else if (str_is(key, "stage"))
 		v = json_get(call, "stage");
 	else if (str_is(key, "provider"))
@@ -193,7 +201,7 @@ static int add_call(struct price_report *rep, struct json_val call, struct json_
 	for (int i = 0; i < 3; i++)
 		if (!ckd_add_i64(&row->tokens[i], row->tokens[i], c.usage.micro[units[i]]))
 			return err_set(e, ERR_INVALID_FIELD, "too many tokens to count");
-	return add_cost(row, json_get(call, "cost"), rep, a, e);
+	return add_cost(row, price_of(call), rep, a, e);
 }
 
 int price_report_add(struct price_report *rep, struct json_val record, struct arena *a,

@@ -49,6 +49,8 @@ ok $? "pricing again changes nothing"
 llm-cost report -q --by model,tag:team,month --format csv out.good | tr -d '\r' >report
 is "$(sed -n 2p report)" 'one,"search, web",2026-02,2,0,1011,1,2,0.00603,0.0000003,0.00003,0,0.0060603,USD' "a report sums exactly"
 is "$(llm-cost report -q --by day out.good | tail -n 1 | cut -c 1-41)" '{"day":"2026-02-01","calls":1,"unpriced":' "a report in records"
+echo '{"id":1,"n_tokens":1000}' | llm-cost estimate -m one -n 5 -B book.ndjson --at 2026-02-01 >est
+is "$(llm-cost report --by sku est | cut -c 1-42)" '{"sku":"acme/one","calls":1,"unpriced":0,"' "estimates are summed too"
 status 2 "an unknown key is a usage error" llm-cost report --by nope out.good
 
 echo '{"id":"l","calls":[{"model":"m.gguf","model_digest":"00","created":5,"usage":{"prompt_tokens":3},"timings":{"prompt":1000,"predicted":2600}}]}' >local.ndjson
