@@ -136,8 +136,15 @@ static int open_template(struct gen *g, struct tok_tmpl **out, const char *path,
 		buf_addf(&own, "%s/templates/%s", folder ? folder : LLMU_DATADIR, path);
 		if (buf_check(&own, e))
 			goto out;
+		if (access(own.p, F_OK)) {
+			err_set(e, ERR_OPEN,
+				"%s: no such template here, nor is there %.900s (LLMU_DATADIR names "
+				"another data folder)",
+				path, own.p);
+			goto out;
+		}
 	}
-	rc = os_read_file(&b, own.n && !access(own.p, F_OK) ? own.p : path, (size_t)1 << 20, e) ||
+	rc = os_read_file(&b, own.n ? own.p : path, (size_t)1 << 20, e) ||
 	     tok_tmpl_open(out, buf_str(&b), path, e);
 	buf_addc(&g->tmpl_text, out == &g->fill ? 'T' : 'C');
 	buf_adds(&g->tmpl_text, buf_str(&b));

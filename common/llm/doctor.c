@@ -2,6 +2,7 @@
  * do. */
 #include "config.h"
 #include "llm/llm.h"
+#include "price/price.h"
 #include "base/banned.h"
 #include <errno.h>
 #include <sys/stat.h>
@@ -87,6 +88,18 @@ static void models(struct doctor *d)
 	arena_release(&a);
 }
 
+static void prices(struct doctor *d)
+{
+	struct price_book *book = NULL;
+	struct err e = { 0 };
+
+	if (price_book_default(&book, &e))
+		found(d, false, "price book", "%s", e.text);
+	else
+		found(d, true, "price book", "is read (llm-cost book show)");
+	price_book_free(book);
+}
+
 /* ---- the default models ------------------------------------------------------------------ */
 
 /* What a tokenizer must give back unharmed: accents, other scripts, a character of four bytes,
@@ -169,6 +182,7 @@ size_t llm_doctor(llm_finding *say, void *arg, unsigned threads)
 	machine(&d);
 	folder(&d, OS_DATA, "data folder");
 	folder(&d, OS_CACHE, "cache folder");
+	prices(&d);
 	models(&d);
 	default_model(&d, LLM_GENERATE);
 	default_model(&d, LLM_EMBED);

@@ -168,7 +168,8 @@ mkdir "$scratch/data" "$scratch/data/templates"
 echo 'own {{ text }}' >"$scratch/data/templates/own.jinja"
 is "$(printf Hi | LLMU_DATADIR="$scratch/data" $g -T own.jinja --raw --dry-run | head -n 1)" "own Hi" "a bare name"
 status 5 "and one that is nowhere" $g -T nowhere.jinja "$scratch/in"
-has "$scratch/err" 'nowhere.jinja: No such file' "is named"
+has "$scratch/err" 'nowhere.jinja: no such template here, nor is there .*/templates/nowhere.jinja .*LLMU_DATADIR' \
+	"is told where one was looked for"
 
 # -- parameters
 full=$(printf 'Hi' | $g $hot -n 40 --json | sed 's/.*"output":"\([^"\\]*\).*/\1/')

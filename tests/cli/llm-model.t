@@ -102,10 +102,11 @@ has "$scratch/err" '"FancyModel" is not imported; known are LlamaForCausalLM' 'l
 ok $? 'nothing is left behind'
 status 5 'doctor without models' llm-model doctor
 has "$scratch/out" '^ok   processor ' 'the processor is good'
+has "$scratch/out" '^BAD  price book .*LLMU_DATADIR' 'and how to find the prices'
 has "$scratch/out" '^BAD  decoder .*fetch-models|^BAD  decoder .*no model is set' 'says how to get one'
 LLMU_MODEL_GENERATE=$llama LLMU_MODEL_EMBED=$bert
 export LLMU_MODEL_GENERATE LLMU_MODEL_EMBED
-status 0 'doctor with models' llm-model doctor --json -t 1
+status 0 'doctor with models and data' env LLMU_DATADIR="$top_srcdir/data" llm-model doctor --json -t 1
 has "$scratch/out" '^\{"check":"generation","ok":true,"text":"[0-9.]+ tokens a second' 'tells the speed'
 has "$scratch/out" '^\{"check":"embedding","ok":true' 'of both kinds'
 # of_case NAME MEMBER: a number of the lines of that case
