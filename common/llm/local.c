@@ -14,12 +14,13 @@ struct local {
 	struct arena a;         /* of base */
 	struct llm_ask *failed; /* cannot be asked; to be handed back */
 	struct llm_ask *next;   /* has samples that are not submitted yet */
-	struct llm_ask *all;    /* under way, to be forgotten at the end */
+	struct job *all;        /* under way, to be forgotten at the end */
 	size_t n;               /* of them */
 };
 /* An ask under way, with its samples. */
 struct job {
-	struct llm_ask *q, *before, *after; /* in `all` */
+	struct llm_ask *q;
+	struct job *before, *after; /* in `all`: asks may be gone when the backend goes */
 	struct llm_params params;
 	struct tok_ids ids;
 	struct llm_request *rq; /* [params.n] */
@@ -210,12 +211,11 @@ static void job_free(struct local *x, struct job *j)
 	free(j->rq);
 	tok_ids_release(&j->ids);
 	if (j->after)
-		((struct job *)j->after->state)->before = j->before;
+		j->after->before = j->before;
 	if (j->before)
-		((struct job *)j->before->state)->after = j->after;
+		j->before->after = j->after;
 	else
 		x->all = j->after;
-	j->q->state = NULL;
 	x->n--;
 	free(j);
 }
@@ -286,8 +286,8 @@ static int submit(struct llm_backend *b, struct llm_ask *q, struct err *e)
 	j->q = q;
 	j->after = x->all;
 	if (x->all)
-		((struct job *)x->all->state)->before = q;
-	x->all = q;
+		x->all->before = j;
+	x->all = j;
 	q->state = j;
 	x->n++;
 	if (begin(x, j, &q->err)) {
@@ -419,7 +419,7 @@ static void local_free(struct llm_backend *b)
 
 	llm_gen_free(x->gen);
 	while (x->all)
-		job_free(x, x->all->state);
+		job_free(x, x->all);
 	llm_prompt_release(&x->prompt);
 	tok_enc_free(x->enc);
 	arena_release(&x->a);
