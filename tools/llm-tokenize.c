@@ -21,7 +21,8 @@ struct opts {
 };
 
 static const struct cli_opt options[] = {
-	CLI_MODEL(struct opts, model),
+	CLI_STR('m', "model", "MODEL", struct opts, model,
+		"a GGUF file, tokenizer.json, ENCODING.tiktoken or a model of the registry"),
 	CLI_THREADS(struct opts, threads),
 	CLI_HEAD("What to add:"),
 	CLI_FLAG(0, "ids", struct opts, ids, "the token ids as \"tokens\""),
