@@ -207,11 +207,7 @@ static int flush(struct score *s, struct err *e)
 			tokens += s->all[to].n;
 		if (os_stop_signal() || llm_score(s->g->l, s->all + at, to - at, e)) {
 			free(s->all);
-			if (!os_stop_signal())
-				return -1;
-			err_set(e, ERR_SIGNAL, "stopped by a signal");
-			e->sys = os_stop_signal();
-			return -1;
+			return os_stop_signal() ? os_stopped(e) : -1;
 		}
 		s->g->tally->tokens += (uint64_t)tokens;
 	}
@@ -266,6 +262,10 @@ static int loop(struct score *s, struct err *e)
 			continue;
 		}
 		item_clear(it);
+		if (fault.code == ERR_SIGNAL) {
+			*e = fault;
+			return -1;
+		}
 		record_fail(r, &fault, 0);
 		if (record_done(s->g->io, r, e))
 			return -1;

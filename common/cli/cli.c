@@ -186,6 +186,8 @@ int cli_finish(struct cli *c, const struct err *e)
 	else if (e && e->code == ERR_WRITE &&
 		 e->sys == EPIPE) /* the reader is gone, which is its right */
 		sig = SIGPIPE;
+	else if (e && e->sys == EINTR && os_stop_signal()) /* it waited for a pipe to open */
+		sig = os_stop_signal();
 	else if (e)
 		report(c, e);
 	if (e)

@@ -223,6 +223,9 @@ static int set_value(struct cli *c, size_t row, bool negated, const char *arg, i
 	bool common = row >= c->state->rows.own;
 	char *base = common ? (char *)c->state : c->state->opts, *place = base + o->offset;
 
+	/* --cache "$FILE" with FILE unset: nothing is called that */
+	if ((o->kind == CLI_K_STR || o->kind == CLI_K_LIST) && !*arg && !str_starts(str_of(o->arg), STR("TEXT")))
+		return err_set(e, ERR_USAGE, "%s is empty", o->arg);
 	if (o->given != CLI_NOT_KEPT)
 		memcpy(base + o->given, &(bool){ true }, sizeof(bool));
 	switch (o->kind) {

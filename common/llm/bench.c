@@ -2,6 +2,7 @@
  * timed alone, as a batch of one step after another: no tokenizer, no sampling. */
 #include "config.h"
 #include "llm/gen_impl.h"
+#include "os/os.h"
 #include "base/banned.h"
 
 /* ---- the roofline ------------------------------------------------------------------------- */
@@ -143,6 +144,11 @@ static int32_t some_id(const struct bench *b, size_t i)
 	return (int32_t)((h >> 7) % (uint32_t)model_info(llm_model(b->l))->n_vocab);
 }
 
+static int forward(struct bench *b, const struct model_step *step, struct err *e)
+{
+	return os_stop_signal() ? os_stopped(e) : model_forward(llm_model(b->l), b->kv, step, NULL, e);
+}
+
 static int prefill(struct bench *b, int32_t n, struct err *e)
 {
 	int32_t last;
@@ -156,14 +162,14 @@ static int prefill(struct bench *b, int32_t n, struct err *e)
 	for (int32_t at = 0, k; at < n && !r; at += k) {
 		k = n - at < LLM_STEP ? n - at : LLM_STEP;
 		last = k - 1;
-		r = model_forward(llm_model(b->l), b->kv,
-				  &(struct model_step){ .n = k,
-							.ids = b->ids + at,
-							.seqs = seqs,
-							.n_out = at + k == n,
-							.rows = &last,
-							.logits = at + k == n ? b->out : NULL },
-				  NULL, e);
+		r = forward(b,
+			    &(struct model_step){ .n = k,
+						  .ids = b->ids + at,
+						  .seqs = seqs,
+						  .n_out = at + k == n,
+						  .rows = &last,
+						  .logits = at + k == n ? b->out : NULL },
+			    e);
 	}
 	model_seq_free(b->kv, seq);
 	return r;
@@ -181,14 +187,14 @@ static int decode(struct bench *b, int32_t n, int32_t batch, struct err *e)
 		r = model_seq_new(&seqs[n_seqs], b->kv, e);
 	}
 	for (int32_t i = 0; i < n && !r; i++)
-		r = model_forward(llm_model(b->l), b->kv,
-				  &(struct model_step){ .n = batch,
-							.ids = b->ids + (size_t)i * (size_t)batch,
-							.seqs = seqs,
-							.n_out = batch,
-							.rows = rows,
-							.logits = b->out },
-				  NULL, e);
+		r = forward(b,
+			    &(struct model_step){ .n = batch,
+						  .ids = b->ids + (size_t)i * (size_t)batch,
+						  .seqs = seqs,
+						  .n_out = batch,
+						  .rows = rows,
+						  .logits = b->out },
+			    e);
 	while (n_seqs)
 		model_seq_free(b->kv, seqs[--n_seqs]);
 	return r;
@@ -196,6 +202,8 @@ static int decode(struct bench *b, int32_t n, int32_t batch, struct err *e)
 
 static int pass(struct bench *b, const struct llm_speed *s, int32_t n, struct err *e)
 {
+	if (os_stop_signal())
+		return os_stopped(e);
 	if (s->what == LLM_EMBEDDING) {
 		for (int32_t i = 0; i < s->batch; i++)
 			b->docs[i].n = n;

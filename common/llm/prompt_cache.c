@@ -281,7 +281,7 @@ static int write_file(const char *path, const struct head *h, const struct model
 {
 	struct os_atomic *a;
 
-	if (os_atomic_open(&a, path, 0600, e))
+	if (os_atomic_new(&a, path, 0600, e))
 		return -1;
 	if (os_atomic_write(a, h, sizeof *h, e) ||
 	    os_atomic_write(a, ids, (size_t)h->n * sizeof *ids, e) ||

@@ -447,6 +447,22 @@ static int find_name(struct buf *path, const char *name, struct err *e)
 	return find_listed(path, name, what, e);
 }
 
+/* Its parts are objects: what is written elsewise would be passed over in silence. */
+static int check_config(struct json_val doc, const char *path, struct err *e)
+{
+	static const char *const parts[] = { "models", "providers" };
+
+	if (doc.type != JSON_OBJECT)
+		return err_set(e, ERR_OPEN, "%s: must be an object", path);
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+		enum json_type type = json_get(doc, parts[i]).type;
+
+		if (type != JSON_OBJECT && type != JSON_NONE && type != JSON_NULL)
+			return err_set(e, ERR_OPEN, "%s: %s must be an object", path, parts[i]);
+	}
+	return 0;
+}
+
 int llm_config(struct json_val *doc, struct buf *text, struct buf *path, struct err *e)
 {
 	*doc = (struct json_val){ .type = JSON_NONE };
@@ -456,7 +472,7 @@ int llm_config(struct json_val *doc, struct buf *text, struct buf *path, struct 
 	buf_addz(path, "/config.json");
 	if (buf_check(path, e))
 		return -1;
-	if (access(path->p, F_OK))
+	if (access(path->p, F_OK) && (errno == ENOENT || errno == ENOTDIR))
 		return 0;
 	if (os_read_file(text, path->p, LLM_MAX_CONFIG, e))
 		return -1;
@@ -466,7 +482,7 @@ int llm_config(struct json_val *doc, struct buf *text, struct buf *path, struct 
 			e->code = ERR_OPEN;
 		return -1;
 	}
-	return 0;
+	return check_config(*doc, path->p, e);
 }
 
 /* "models"."generate" or "embed" of the config file into *name, which stays empty where there is

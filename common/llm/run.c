@@ -21,6 +21,10 @@ static int fail(struct window *w, struct llm_ask *q, struct err *e)
 {
 	const struct llm_run *x = w->x;
 
+	if (q->err.code == ERR_SIGNAL) { /* stopped in the middle: no error of the record */
+		*e = q->err;
+		return -1;
+	}
 	record_fail(q->user, &q->err, q->attempts);
 	if (x->fail && x->fail(x->arg, q, q->user, e))
 		return -1;
@@ -73,11 +77,8 @@ static int loop(struct window *w, struct err *e)
 	struct llm_ask *done;
 
 	for (;;) {
-		if (os_stop_signal()) {
-			err_set(e, ERR_SIGNAL, "stopped by a signal");
-			e->sys = os_stop_signal();
-			return -1;
-		}
+		if (os_stop_signal())
+			return os_stopped(e);
 		if (feed(w, e))
 			return -1;
 		if (!llm_busy(b)) {

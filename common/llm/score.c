@@ -43,6 +43,8 @@ static int step(struct score *s, int32_t n, int32_t n_rows, struct err *e)
 				 .logits = n_rows ? s->logits : NULL };
 	int32_t bad = 0;
 
+	if (os_stop_signal())
+		return os_stopped(e);
 	if (model_forward(llm_model(s->l), s->kv, &ms, &bad, e)) {
 		if (e->code != ERR_MODEL_FAULT)
 			return -1;

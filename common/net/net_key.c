@@ -63,15 +63,17 @@ static int read_fd(struct net_key **out, int fd, const char *from, struct err *e
 	ssize_t got = 0;
 	int rc;
 
-	while (n < sizeof text) {
+	while (n < sizeof text && !os_stop_signal()) {
 		got = read(fd, text + n, sizeof text - n);
-		if (got < 0 && errno == EINTR && !os_stop_signal())
+		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
 			break;
 		n += (size_t)got;
 	}
-	if (got < 0)
+	if (os_stop_signal())
+		rc = os_stopped(e);
+	else if (got < 0)
 		rc = err_sys(e, ERR_API_KEY, errno, "%s cannot be read", from);
 	else if (n > KEY_MAX)
 		rc = err_set(e, ERR_API_KEY, "%s is too long for a key", from);
@@ -130,6 +132,7 @@ int net_key_cmd(struct net_key **out, const char *cmd, struct err *e)
 	posix_spawnattr_init(&attr);
 	sigemptyset(&defaults);
 	sigaddset(&defaults, SIGPIPE); /* which net_new() ignores */
+	sigaddset(&defaults, SIGXFSZ);
 	posix_spawnattr_setsigdefault(&attr, &defaults);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
 	rc = posix_spawn(&pid, "/bin/sh", &fa, &attr, argv, environ);
@@ -142,6 +145,10 @@ int net_key_cmd(struct net_key **out, const char *cmd, struct err *e)
 	}
 	rc = read_fd(out, p[0], "the key's command", e);
 	close(p[0]);
+	if (os_stop_signal()) { /* a command that asks somebody may never end */
+		kill(pid, SIGTERM);
+		return rc;
+	}
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (!WIFEXITED(status) || WEXITSTATUS(status)) {

@@ -64,6 +64,9 @@ void os_map_willneed(const struct os_map *m, size_t off, size_t n);
 /* A file that appears whole or not at all: O_EXCL temp beside it, fsync, rename, fsync of the folder. */
 struct os_atomic;
 int os_atomic_open(struct os_atomic **out, const char *path, mode_t mode, struct err *e);
+/* The same, but what has the name already, a link or a pipe too, is replaced and never written through: for folders that
+ * others may write to. */
+int os_atomic_new(struct os_atomic **out, const char *path, mode_t mode, struct err *e);
 int os_atomic_write(struct os_atomic *a, const void *p, size_t n, struct err *e);
 int os_atomic_pwrite(struct os_atomic *a, const void *p, size_t n, uint64_t off, struct err *e);
 int os_atomic_commit(struct os_atomic *a, struct err *e); /* frees a, also on failure */
@@ -91,11 +94,13 @@ int os_trim_torn(uint64_t *size, const char *path, struct err *e);
 /*
  * At start: SIGPIPE default and unblocked (or ignored, for tools with a transaction), INT/TERM/HUP set
  * the stop flag (what the parent ignored stays ignored; a second INT ends at once), SIGBUS as above,
- * fds 0-2 open.
+ * SIGXFSZ ignored, so that a write over the limit fails, fds 0-2 open.
  */
 int os_signals_init(bool ignore_sigpipe, struct err *e);
 /* The signal that asked to stop, or 0. Cheap; any thread. */
 int os_stop_signal(void);
+/* The same as an error, ERR_SIGNAL with `sys`; returns -1. */
+int os_stopped(struct err *e);
 /* Make os_stop_signal() true from inside (a failed write). */
 void os_stop_request(int sig);
 /* Die of that signal, so that the shell sees 128 + sig. Does not return. */

@@ -109,7 +109,8 @@ static int open_temp(struct os_atomic *a, mode_t mode)
 	return -1;
 }
 
-int os_atomic_open(struct os_atomic **out, const char *path, mode_t mode, struct err *e)
+static int open_file(struct os_atomic **out, const char *path, mode_t mode, bool follow,
+		     struct err *e)
 {
 	struct os_atomic *a = calloc(1, sizeof *a);
 	struct stat st;
@@ -119,7 +120,7 @@ int os_atomic_open(struct os_atomic **out, const char *path, mode_t mode, struct
 	if (!a)
 		return err_nomem(e);
 	a->fd = a->slot = -1;
-	there = !stat(path, &st);
+	there = follow && !stat(path, &st);
 	a->path = there ? realpath(path, NULL) : strdup(path);
 	if (!a->path) {
 		failed = -1;
@@ -138,6 +139,16 @@ int os_atomic_open(struct os_atomic **out, const char *path, mode_t mode, struct
 	}
 	*out = a;
 	return 0;
+}
+
+int os_atomic_open(struct os_atomic **out, const char *path, mode_t mode, struct err *e)
+{
+	return open_file(out, path, mode, true, e);
+}
+
+int os_atomic_new(struct os_atomic **out, const char *path, mode_t mode, struct err *e)
+{
+	return open_file(out, path, mode, false, e);
 }
 
 int os_atomic_write(struct os_atomic *a, const void *p, size_t n, struct err *e)

@@ -6,8 +6,6 @@
 
 /* Readable once a stop signal has come; -1 before os_signals_init(). */
 int os_stop_fd(void);
-/* ERR_SIGNAL with the signal in `sys`. Returns -1. */
-int os_stopped(struct err *e);
 
 /* The map that holds addr, or NULL. Async-signal-safe. */
 const char *os_map_path_at(const void *addr);

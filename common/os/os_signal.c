@@ -110,6 +110,8 @@ int os_signals_init(bool ignore_sigpipe, struct err *e)
 		return err_sys(e, ERR_INTERNAL, errno, "pipe");
 	sigemptyset(&sa.sa_mask);
 	sigaction(SIGPIPE, &sa, NULL);
+	sa.sa_handler = SIG_IGN; /* ulimit -f: the write fails and names the file */
+	sigaction(SIGXFSZ, &sa, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGPIPE);
 	sa.sa_handler = on_stop;

@@ -251,6 +251,9 @@ int record_text(struct str *out, struct record *r, struct err *e)
 		if (there(v))
 			return text_of(out, r, v, names[i].name, e);
 	}
+	if (there(r->f[F_BODY]) && body.type != JSON_OBJECT && there(json_get(r->obj, "url")))
+		return err_set(e, ERR_MISSING_FIELD,
+			       "a line of a Batch file needs a `custom_id` and a `body` that is an object");
 	return err_set(e, ERR_MISSING_FIELD,
 		       "no text: none of the members prompt, input, text, content is there; "
 		       "--field names another");

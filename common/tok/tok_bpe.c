@@ -6,6 +6,7 @@
 #include "config.h"
 #include "tok/tok_impl.h"
 #include "tok/unicode_impl.h"
+#include "os/os.h"
 
 #define SHORT 48 /* symbols up to which a scan for the smallest beats a heap */
 
@@ -178,7 +179,7 @@ static size_t merge_nodes(struct tok_node *v, size_t n, size_t i, uint64_t *heap
 
 static int merge_long(struct tok_word *w, const struct tok *t, const char *p, struct err *e)
 {
-	size_t n = w->n, heap_n = 0, k = 0;
+	size_t n = w->n, heap_n = 0, k = 0, steps = 0;
 	struct tok_node *v;
 	uint64_t *heap;
 
@@ -201,6 +202,9 @@ static int merge_long(struct tok_word *w, const struct tok *t, const char *p, st
 		uint64_t top = heap[0];
 		size_t i = (uint32_t)top;
 
+		/* a word of many megabytes takes seconds */
+		if (!(++steps & 0xffff) && os_stop_signal())
+			return os_stopped(e);
 		heap_n--;
 		if (heap_n)
 			heap_sink(heap, heap_n, 0, heap[heap_n]);

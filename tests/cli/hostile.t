@@ -61,4 +61,86 @@ echo '{"id":1,"embedding":[]}' >m.ndjson
 status 1 "a vector of no numbers" llm-index add v.db m.ndjson
 has out 'the vector is empty' "is called empty"
 
+# -- a name that a script left empty
+model="$fixtures/tiny-llama.gguf"
+echo '{"id":1,"text":"Hi"}' >one.ndjson
+for opt in --cache --prompt-cache --lora --output --summary --resume; do
+	status 2 "llm-generate $opt ''" llm-generate -m "$model" -n1 "$opt" '' one.ndjson
+	has err "option '$opt': .* is empty" "is told so"
+done
+status 0 "a text may be empty" llm-generate -m "$model" -n1 -p '' -s '' one.ndjson
+
+# -- the prompt cache in a folder where others write: a link there is replaced, not written through
+echo precious >file
+mkdir kept
+awk 'BEGIN { printf "{\"id\":1,\"text\":\""; for (i = 0; i < 100; i++) printf "ab "; print "\"}" }' >long.ndjson
+# shellcheck disable=SC2317
+keep() {
+	timeout 20 llm-generate -m "$model" -n1 -t1 --prompt-cache kept long.ndjson
+}
+status 0 "a prompt is kept" keep
+kv=$(ls kept/*.kv)
+ok $? "in a file"
+ln -sf ../file "$kv"
+status 0 "with a link under its name" keep
+is "$(cat file)" precious "the link's target is as it was"
+[ ! -L "$kv" ] && [ -s "$kv" ]
+ok $? "and the prompt is kept in the link's place"
+rm -f "$kv"
+mkfifo "$kv"
+status 0 "a pipe of that name holds nobody up" keep
+
+# -- a configuration that would be passed over
+config=$XDG_CONFIG_HOME/llm-utils/config.json
+mkdir -p "${config%/*}"
+while read -r text says; do
+	echo "$text" >"$config"
+	status 5 "config.json $text" llm-generate -n1 one.ndjson
+	has err "config.json: $says" "is refused"
+done <<'EOF'
+[] must be an object
+{"models":5} models must be an object
+{"providers":[]} providers must be an object
+EOF
+ln -sf config.json "$config"
+status 5 "config.json that links to itself" llm-generate -n1 one.ndjson
+has err "config.json: Too many levels" "is no missing one"
+rm -f "$config"
+
+# -- a limit on files
+yes '{"text":"Hi"}' | head -n 500 >many.ndjson
+(
+	ulimit -f 1
+	exec llm-tokenize -m "$model" --pieces -o over many.ndjson
+) 2>err
+is $? 4 "a file over the limit is 4, not a signal"
+has err "over: cannot write: File too large" "and is named"
+
+# -- Batch lines without what makes them such
+printf '{"url":"/v1/chat/completions","body":%s}\n' '{"messages":[]}' >b.ndjson
+printf '{"custom_id":"a","url":"/v1/chat/completions","body":%s}\n' 5 >>b.ndjson
+status 1 "lines that are no Batch lines" llm-generate -m "$model" -n1 b.ndjson
+is "$(grep -c 'a line of a Batch file needs a .custom_id. and a .body. that is an object' out)" 2 "are told what is missing"
+
+# -- TERM, wherever a tool waits
+told() { # WHAT COMMAND…: it is stopped within seconds
+	what=$1
+	shift
+	"$@" <one.ndjson >out 2>err &
+	pid=$!
+	sleep 0.5
+	kill -s TERM $pid
+	(sleep 5 && kill -s KILL $pid) >/dev/null 2>&1 &
+	watch=$!
+	wait $pid 2>/dev/null
+	got=$?
+	kill $watch 2>/dev/null
+	is $got 143 "$what ends on TERM"
+	[ $got = 143 ] || sed 's/^/# /' err out
+}
+mkfifo never
+told "a template that does not come" llm-generate -m "$model" -T ./never
+told "an output that nobody reads" llm-tokenize -m "$model" --count -o never
+told "a key's command that asks" llm-generate -m tiny --base-url http://127.0.0.1:9/v1 --api-key-cmd 'exec sleep 9'
+
 done_testing
