@@ -22,7 +22,7 @@
 static const struct cli_opt options[] = {
 	CLI_ANY_MODEL(struct opts, model),
 	CLI_STR('p', "prompt", "TEXT", struct opts, prompt,
-		"the prompt; behind the input's text, or with {{ }} a template of it"),
+		"the prompt, behind the input; with {{ }} a template"),
 	{ .kind = CLI_K_STR,
 	  .letter = 's',
 	  .name = "system",
@@ -32,7 +32,8 @@ static const struct cli_opt options[] = {
 	  .given = CLI_NOT_KEPT,
 	  .alias = "system-prompt" },
 	CLI_STR('T', "template", "FILE", struct opts, template,
-		"a Jinja file that makes the prompt from the record's members"),
+		"a Jinja file that makes prompts of records"),
+	CLI_HEAD("Prompt:"),
 	CLI_LIST(0, "param", "K=V", struct opts, vars, "a variable of the templates; repeatable"),
 	CLI_STR(0, "chat-template-file", "FILE", struct opts, chat_file,
 		"a chat template in place of the model's own"),

@@ -3,6 +3,7 @@
 #define BASE_TALLY_H
 
 #include "base/err.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct tally {
@@ -13,6 +14,7 @@ struct tally {
 	uint64_t passed;            /* of those, records that came with one and were passed on */
 	uint64_t codes[ERR_N_CODES];/* errors made here, by code */
 	char first[ERR_N_CODES][160]; /* the first message of each code */
+	bool sink;                  /* records are kept elsewhere: only those in error are written */
 	uint64_t tokens;            /* progress only: tokens worked on */
 	uint64_t total_hint;        /* progress only: records expected, 0 unknown */
 };

@@ -131,6 +131,7 @@ int cli_need_input(struct cli *c)
 static void report_tally(const struct cli *c)
 {
 	const struct tally *t = &c->tally;
+	char written[48] = "", found[48] = "";
 
 	for (int i = 0; i < ERR_N_CODES; i++)
 		if (t->codes[i] && err_name((enum err_code)i))
@@ -140,9 +141,13 @@ static void report_tally(const struct cli *c)
 	if (t->passed)
 		cli_warn(c, "%ju record%s came with an error and passed on", (uintmax_t)t->passed,
 			 t->passed == 1 ? " that" : "s that");
-	if (t->in || t->skipped)
-		cli_info(c, "%ju read, %ju written, %ju in error, %ju found done", (uintmax_t)t->in,
-			 (uintmax_t)t->out, (uintmax_t)t->failed, (uintmax_t)t->skipped);
+	if (!t->in && !t->skipped)
+		return;
+	if (!t->sink)
+		snprintf(written, sizeof written, ", %ju written", (uintmax_t)t->out);
+	if (t->skipped)
+		snprintf(found, sizeof found, ", %ju found done", (uintmax_t)t->skipped);
+	cli_info(c, "%ju read%s, %ju in error%s", (uintmax_t)t->in, written, (uintmax_t)t->failed, found);
 }
 
 /* A full disk may show only now. */

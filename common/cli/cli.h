@@ -85,7 +85,7 @@ struct cli_opt {
 #define CLI_THREADS(S, m) CLI_U32('t', "threads", "N", S, m, 1, 1024, "threads [all processors]")
 /* Of tools whose models may also be those of services. S has a `struct llm_service_opts` named m. */
 #define CLI_ANY_MODEL(S, m) \
-	CLI_STR('m', "model", "MODEL", S, m, "a GGUF file, a model of the registry, or provider:NAME")
+	CLI_STR('m', "model", "MODEL", S, m, "a GGUF file, a name of the registry, provider:NAME")
 #define CLI_SERVICE(S, m) \
 	CLI_HEAD("Services:"), \
 	CLI_STR(0, "base-url", "URL", S, m.base_url, "the model is one of the service at URL (…/v1)"), \

@@ -127,11 +127,30 @@ static void put_group(struct buf *b, const struct cli_rows *rows, size_t from, s
 			put_option(b, rows->v[i]);
 }
 
-static void put_groups(struct buf *b, const struct cli_rows *rows, size_t names_from)
+/* How much is told of the groups; in the first always all. */
+struct depth {
+	size_t names; /* from this row on names alone */
+	size_t heads; /* and from this on no more than that there is a group */
+};
+
+static void put_groups(struct buf *b, const struct cli_rows *rows, struct depth d)
 {
-	for (size_t i = 0, end; i < rows->own; i = end) {
+	size_t i = 0, end;
+
+	for (; i < rows->own && i < d.heads; i = end) {
 		end = group_end(rows, i);
-		put_group(b, rows, i, end, i >= names_from);
+		put_group(b, rows, i, end, i >= d.names);
+	}
+	for (const char *gap = ""; i < rows->own; i = end) {
+		const char *head = rows->v[i]->help;
+
+		end = group_end(rows, i);
+		if (end > i + 1) {
+			buf_addf(b, "%s%.*s", gap, (int)strcspn(head, ":"), head);
+			gap = ", ";
+		}
+		if (end >= rows->own && *gap)
+			buf_addz(b, ": see --help-all\n");
 	}
 }
 
@@ -144,35 +163,46 @@ static size_t lines_of(const struct buf *b)
 	return n;
 }
 
-/* On a screen: the last groups by their names alone, as many as that takes, but not the first. */
-static size_t names_from(const struct buf *above, const struct cli_rows *rows)
+/* The group before the one at `at`, or `at` when that is the first with a heading. */
+static size_t group_before(const struct cli_rows *rows, size_t at)
 {
-	size_t from = rows->own, last = from;
+	size_t before = 0;
+
+	for (size_t i = 0; i < at; i = group_end(rows, i))
+		before = i;
+	return before ? before : at;
+}
+
+/* On a screen: the last groups by their names alone, then by their headings, as many as that takes. */
+static struct depth depth_of(const struct buf *above, const struct cli_rows *rows)
+{
+	struct depth d = { rows->own, rows->own };
 	struct buf b;
 
 	buf_init(&b, 1 << 20);
 	for (;;) {
+		size_t names = group_before(rows, d.names), heads = group_before(rows, d.heads);
+
 		buf_reset(&b);
-		put_groups(&b, rows, from);
+		put_groups(&b, rows, d);
 		if (lines_of(above) + lines_of(&b) + 3 <= HELP_LINES)
 			break;
-		last = from;
-		for (size_t i = 0; i < last; i = group_end(rows, i))
-			from = i;
-		if (!from) {
-			from = last;
+		if (names < d.names)
+			d.names = names;
+		else if (heads < d.heads)
+			d.heads = heads;
+		else
 			break;
-		}
 	}
 	buf_release(&b);
-	return from;
+	return d;
 }
 
 void cli_put_help(struct buf *b, const struct cli *c)
 {
 	const struct cli_prog *p = c->prog;
 	const struct cli_rows *rows = &c->state->rows;
-	size_t from;
+	struct depth d = { rows->own, rows->own };
 	char left[160];
 
 	cli_put_usage(b, c);
@@ -186,8 +216,9 @@ void cli_put_help(struct buf *b, const struct cli *c)
 		}
 	}
 	buf_addc(b, '\n');
-	from = c->state->help_all ? rows->own : names_from(b, rows);
-	put_groups(b, rows, from);
+	if (!c->state->help_all)
+		d = depth_of(b, rows);
+	put_groups(b, rows, d);
 	buf_addz(b, "Common:\n  -q, --quiet  -v, --verbose  --progress  -h, --help  --help-all  "
 		    "--version\n");
 	if (p->examples && !c->verb) {
@@ -196,7 +227,7 @@ void cli_put_help(struct buf *b, const struct cli *c)
 			buf_addf(b, "  %s\n", *x);
 	}
 	buf_addf(b, "%sExit status: see llm-utils(7)\n",
-		 from < rows->own ? "Each option: --help-all. " : "");
+		 d.names < rows->own ? "Each option: --help-all. " : "");
 }
 
 void cli_put_version(struct buf *b, const struct cli *c)

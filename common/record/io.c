@@ -166,6 +166,7 @@ int record_open(struct record_io **out, const struct record_opts *o, struct tall
 	io->o.jobs = o->jobs ? o->jobs : 1;
 	io->o.json = o->json || o->resume;
 	io->t = t;
+	t->sink = io->o.sink && !io->o.tee;
 	io->stage = stage;
 	io->rs.fd = -1;
 	pthread_mutex_init(&io->in_lock, NULL);
