@@ -65,6 +65,7 @@ int os_out_open(struct os_out **out, const char *path, bool append, struct err *
 		if (!(*out)->packed || !(*out)->zc) {
 			close(fd);
 			out_free(*out);
+			*out = NULL;
 			return err_nomem(e);
 		}
 		ZSTD_CCtx_setParameter((*out)->zc, ZSTD_c_compressionLevel, LEVEL);

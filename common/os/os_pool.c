@@ -287,8 +287,9 @@ int os_pool_new(struct os_pool **out, unsigned n, struct err *e)
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (err) {
+		err_sys(e, ERR_NOMEM, err, "cannot start thread %u of %u", p->started, n);
 		os_pool_free(p);
-		return err_sys(e, ERR_NOMEM, err, "cannot start thread %u of %u", p->started, n);
+		return -1;
 	}
 	*out = p;
 	return 0;

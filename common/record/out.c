@@ -13,6 +13,8 @@
 
 static void put_error(struct json_w *w, const struct record *r)
 {
+	struct json_val was = r->f[F_ERROR];
+
 	json_w_begin(w, '{');
 	json_w_key(w, "code");
 	json_w_strz(w, err_name(r->code));
@@ -29,6 +31,11 @@ static void put_error(struct json_w *w, const struct record *r)
 	if (r->line) {
 		json_w_key(w, "line");
 		json_w_u64(w, r->line);
+	}
+	/* a column of the user's of that name, whose place it takes */
+	if (was.type != JSON_NONE && was.type != JSON_NULL) {
+		json_w_key(w, "was");
+		json_w_raw(w, was.raw);
 	}
 	json_w_end(w, '}');
 }

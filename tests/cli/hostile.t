@@ -143,4 +143,13 @@ told "a template that does not come" llm-generate -m "$model" -T ./never
 told "an output that nobody reads" llm-tokenize -m "$model" --count -o never
 told "a key's command that asks" llm-generate -m tiny --base-url http://127.0.0.1:9/v1 --api-key-cmd 'exec sleep 9'
 
+# a column of the user's named error
+printf '{"id":1,"error":"mine","x":1}\nno json\n' >column
+llm-tokenize -m "$model" --count -o failed column 2>err
+is $? 1 "a record with a column \"error\" fails"
+is "$(sed -n '1s/"message":"[^"]*"/M/p' failed)" \
+	'{"id":1,"error":{"code":"missing_field",M,"stage":"tokenize","retryable":false,"line":1,"was":"mine"},"x":1}' \
+	"and keeps what it was"
+is "$(grep -c '"was"' failed)" 1 "another record has none of it"
+
 done_testing
