@@ -318,7 +318,7 @@ void mul_all(struct model *m, unsigned worker, const struct mul *muls, size_t n)
 	if (adapted)
 		lora_down_all(m, worker, muls, n);
 	chunk = total / chunks(m);
-	chunk = (chunk / step + 1) * step;
+	chunk = chunk < step ? step : chunk / step * step;
 	for (size_t k = 0; k < n; k++)
 		n_chunks += muls[k].act->n ? (size_t)((muls[k].w->w.rows + chunk - 1) / chunk) : 0;
 	while (os_pool_claim(&i, m->pool, worker, n_chunks)) {
