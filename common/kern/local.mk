@@ -1,7 +1,6 @@
 common_libcommon_a_SOURCES += %D%/kern.h %D%/kern.c %D%/kern_blas.c %D%/kern_cpu.c \
 	%D%/kern_impl.h %D%/kern_attn_impl.h %D%/kern_mul_impl.h %D%/kern_ops_impl.h \
-	%D%/kern_row_impl.h %D%/kern_scan_impl.h
-	%D%/kern_row_impl.h %D%/kern_unpack_impl.h
+	%D%/kern_row_impl.h %D%/kern_scan_impl.h %D%/kern_unpack_impl.h
 # FMA happens where it is written and nowhere else: the sets agree to the bit.
 KERN_CFLAGS = $(AM_CFLAGS) -ffp-contract=off -fno-trapping-math
 noinst_LIBRARIES += %D%/libkern_scalar.a
