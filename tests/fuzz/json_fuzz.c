@@ -95,7 +95,7 @@ static void edit(struct json_val obj, struct buf *b)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str text = { (const char *)data, size };
-	struct err e = { 0 }, other = { 0 };
+	struct err e = { 0 };
 	struct json_val v, x;
 	struct json_w w;
 	struct buf b;
@@ -107,6 +107,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&b, (size_t)1 << 28);
 	bad = json_parse_with(&v, text, &json_ops_scalar, &e);
 #ifdef __x86_64__
+	struct err other = { 0 };
+
 	MUST(json_parse_with(&x, text, &json_ops_sse2, &other) == bad);
 	MUST(bad ? e.code == other.code && !strcmp(e.text, other.text) : str_eq(x.raw, v.raw));
 	if (__builtin_cpu_supports("avx2")) {
