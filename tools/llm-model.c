@@ -551,11 +551,12 @@ static int bench_roof(struct bench *b, struct err *e)
 	return 0;
 }
 
-/* Which kernels run: for each type of weights whether its products are of int8 or of f32. */
+/* Which kernels run: for each type of weights what its products are of. */
 static int bench_kernels(struct bench *b, struct err *e)
 {
 	struct llm_facts f;
 	struct json_w w = json_w(&b->b);
+	static const char *const form[] = { [KERN_F32] = "f32", [KERN_BF16] = "bf16", [KERN_INT8] = "int8" };
 	const char *between = "kernels    ";
 
 	llm_facts(&f, llm_gguf(b->l));
@@ -567,7 +568,7 @@ static int bench_kernels(struct bench *b, struct err *e)
 		json_w_begin(&w, '[');
 	}
 	for (uint32_t i = 0; i < GGUF_N_TYPES; i++) {
-		bool f32 = kern_isa() == KERN_BLAS || kern_act_same(i, GGUF_F32);
+		const char *in = kern_isa() == KERN_BLAS ? "f32" : form[kern_form(i)];
 
 		if (!f.types[i].tensors)
 			continue;
@@ -576,13 +577,13 @@ static int bench_kernels(struct bench *b, struct err *e)
 			json_w_key(&w, "type");
 			json_w_strz(&w, gguf_type_info(i)->name);
 			json_w_key(&w, "products");
-			json_w_strz(&w, f32 ? "f32" : "int8");
+			json_w_strz(&w, in);
 			json_w_key(&w, "bytes");
 			json_w_u64(&w, f.types[i].bytes);
 			json_w_end(&w, '}');
 			continue;
 		}
-		buf_addf(&b->b, "%s%s in %s (", between, gguf_type_info(i)->name, f32 ? "f32" : "int8");
+		buf_addf(&b->b, "%s%s in %s (", between, gguf_type_info(i)->name, in);
 		add_bytes(&b->b, f.types[i].bytes);
 		buf_addc(&b->b, ')');
 		between = ", ";

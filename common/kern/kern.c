@@ -2,17 +2,18 @@
 #include "config.h"
 #include "kern/kern_impl.h"
 
-static const char *const names[KERN_N_ISAS] = { "scalar", "avx2", "avx512", "neon", "blas" };
+static const char *const names[KERN_N_ISAS] = { "scalar", "avx2", "avx512", "avx512bf16", "neon", "blas" };
 static const struct kern_ops *const tables[KERN_N_ISAS] = {
 	[KERN_SCALAR] = &kern_ops_scalar,
 #if defined __x86_64__
 	[KERN_AVX2] = &kern_ops_avx2,
 	[KERN_AVX512] = &kern_ops_avx512,
+	[KERN_AVX512BF16] = &kern_ops_avx512,
 #elif defined __aarch64__
 	[KERN_NEON] = &kern_ops_neon,
 #endif
 };
-static struct kern_ops blas;
+static struct kern_ops changed; /* a table with other products */
 static const struct kern_ops *ops;
 static enum kern_isa chosen;
 
@@ -42,9 +43,16 @@ int kern_init(const char *name, struct err *e)
 			return err_set(e, ERR_USAGE, "no kernels \"%s\" on this processor; there are:%s", name, have);
 		}
 	}
-	if (isa == KERN_BLAS && kern_blas_open(&blas, tables[best()], e))
+	if (isa == KERN_BLAS && kern_blas_open(&changed, tables[best()], e))
 		return -1;
-	ops = isa == KERN_BLAS ? &blas : tables[isa];
+	ops = isa == KERN_BLAS ? &changed : tables[isa];
+#ifdef __x86_64__
+	if (isa == KERN_AVX512BF16) {
+		changed = kern_ops_avx512;
+		changed.mul_bf16 = kern_mul_avx512bf16;
+		ops = &changed;
+	}
+#endif
 	chosen = isa;
 	return 0;
 }
@@ -69,33 +77,32 @@ static inline const struct kern_ops *in_force(void)
 
 /* ---- products ----------------------------------------------------------------------------------- */
 
-static bool multiplies_in_f32(uint32_t type)
+enum kern_form kern_form(uint32_t type)
 {
-	return type == T_F32 || type == T_F16 || type == T_BF16;
-}
-
-bool kern_act_same(uint32_t type_a, uint32_t type_b)
-{
-	return multiplies_in_f32(type_a) == multiplies_in_f32(type_b);
+	return type == T_F32 || type == T_F16 ? KERN_F32 : type == T_BF16 ? KERN_BF16 : KERN_INT8;
 }
 
 size_t kern_act_bytes(uint32_t weight_type, int parts, int64_t cols, int64_t n)
 {
-	return multiplies_in_f32(weight_type) ? 0 : kern_act_stride(cols) * (size_t)n * (size_t)parts;
+	switch (kern_form(weight_type)) {
+	case KERN_F32:
+		return kern_lines(cols, 4) * (size_t)n;
+	case KERN_BF16:
+		return kern_lines(cols, 2) * (size_t)n;
+	default:
+		return kern_act_stride(cols) * (size_t)n * (size_t)parts;
+	}
 }
 
 void kern_act_init(struct kern_act *a, uint32_t weight_type, int parts, const float *x, int64_t ld, int64_t cols,
 		   int64_t n, void *mem)
 {
-	bool f32 = multiplies_in_f32(weight_type);
-
-	*a = (struct kern_act){ .x = x, .ld = ld, .q = f32 ? NULL : mem, .cols = cols, .n = n, .parts = parts };
+	*a = (struct kern_act){ .x = x, .ld = ld, .q = mem, .cols = cols, .n = n, .parts = parts, .form = kern_form(weight_type) };
 }
 
 void kern_act_prepare(struct kern_act *a, int64_t from, int64_t to)
 {
-	if (a->q)
-		in_force()->act_prepare(a, from, to);
+	in_force()->act_prepare(a, from, to);
 }
 
 int64_t kern_row_step(void)
@@ -115,7 +122,9 @@ size_t kern_mul_scratch(const struct kern_mat *w, int64_t n)
 void kern_mul(float *out, int64_t ld_out, const struct kern_mat *w, const struct kern_act *a, int64_t from, int64_t to,
 	      void *scratch)
 {
-	in_force()->mul(out, ld_out, w, a, from, to, scratch);
+	const struct kern_ops *o = in_force();
+
+	(w->type == T_BF16 ? o->mul_bf16 : o->mul)(out, ld_out, w, a, from, to, scratch);
 }
 
 /* ---- rows ---------------------------------------------------------------------------------------- */

@@ -15,8 +15,8 @@
 #include "os/os.h"
 
 /* ISA levels; LLMU_ISA forces one (through kern_init). */
-enum kern_isa { KERN_SCALAR, KERN_AVX2, KERN_AVX512, KERN_NEON, KERN_BLAS, KERN_N_ISAS };
-/* Choose once at start, by cpuid or by name ("scalar", "avx2", "avx512", "neon", "blas"; NULL: the best there is).
+enum kern_isa { KERN_SCALAR, KERN_AVX2, KERN_AVX512, KERN_AVX512BF16, KERN_NEON, KERN_BLAS, KERN_N_ISAS };
+/* Choose once at start, by cpuid or by name ("scalar", "avx2", "avx512", "avx512bf16", "neon", "blas"; NULL: the best there is).
  * ERR_USAGE names those that this processor has. Not thread-safe; call before any other function. */
 int kern_init(const char *name, struct err *e);
 enum kern_isa kern_isa(void);
@@ -62,17 +62,18 @@ struct kern_mat {
  * Int8 products read them in 8 bits (parts 1), or as the sum of two such, 15 bits at twice the work (parts 2: encoders,
  * whose vectors are compared to the fourth digit). Memory is the caller's: kern_act_bytes(type, parts, cols, n).
  */
+enum kern_form { KERN_F32, KERN_BF16, KERN_INT8 }; /* for weights in F32 or F16, in BF16, quantized */
 struct kern_act {
-	const float *x;   /* [n, ld] f32, kept for types that multiply in f32 */
+	const float *x;   /* [n, ld] f32 */
 	int64_t ld;
-	void *q;          /* the quantized form: the n columns of the first part, then those of the second */
+	void *q;          /* the prepared form: n columns; in int8 those of the first part, then those of the second */
 	int64_t cols, n;  /* elements a column, columns */
 	int parts;
+	enum kern_form form;
 };
+enum kern_form kern_form(uint32_t weight_type);
 size_t kern_act_bytes(uint32_t weight_type, int parts, int64_t cols, int64_t n);
-/* Do two weight types read the same prepared form? */
-bool kern_act_same(uint32_t type_a, uint32_t type_b);
-/* Describe; no work yet. */
+/* Describe; no work yet. In f32 `mem` may be NULL: x is read where it lies, which is slower where columns lie 4 KiB apart. */
 void kern_act_init(struct kern_act *a, uint32_t weight_type, int parts, const float *x, int64_t ld, int64_t cols,
 		   int64_t n, void *mem);
 /* Quantize columns [from, to): split among workers as they like. */

@@ -45,6 +45,7 @@ int kern_blas_open(struct kern_ops *out, const struct kern_ops *base, struct err
 	threads(1);
 	*out = *base;
 	out->mul = blas_mul;
+	out->mul_bf16 = blas_mul;
 	out->act_prepare = blas_prepare;
 	return 0;
 }

@@ -88,6 +88,8 @@ bool kern_isa_available(enum kern_isa isa)
 		return have("avx2 fma f16c");
 	case KERN_AVX512:
 		return have("avx2 fma f16c avx512f avx512bw avx512dq avx512vl avx512vnni");
+	case KERN_AVX512BF16:
+		return kern_isa_available(KERN_AVX512) && have("avx512bf16");
 	case KERN_NEON:
 		return have("neon dotprod");
 	case KERN_BLAS:

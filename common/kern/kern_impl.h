@@ -45,10 +45,14 @@ struct act32 {
 	int32_t neg_lo; /* -(sum of q[0..15]) */
 };
 _Static_assert(sizeof(struct act32) == 48, "act32");
-/* An odd number of cache lines, so that the columns of a tile do not share their cache sets. */
+/* Columns of `cols` elements are an odd number of cache lines apart: a tile's do not share their sets. */
+static inline size_t kern_lines(int64_t cols, size_t element)
+{
+	return (((size_t)cols * element + 63) / 64 | 1) * 64;
+}
 static inline size_t kern_act_stride(int64_t cols)
 {
-	return (((size_t)cols / 32 * sizeof(struct act32) + 63) / 64 | 1) * 64;
+	return kern_lines(cols / 32, sizeof(struct act32));
 }
 
 static inline uint32_t kern_bits(float f)
@@ -104,6 +108,9 @@ void kern_put_q6_k(void *out, const float *x, const float *imatrix);
 struct kern_ops {
 	void (*mul)(float *out, int64_t ld_out, const struct kern_mat *w, const struct kern_act *a,
 		    int64_t from, int64_t to, void *scratch);
+	/* the same of BF16 */
+	void (*mul_bf16)(float *out, int64_t ld_out, const struct kern_mat *w, const struct kern_act *a,
+			 int64_t from, int64_t to, void *scratch);
 	void (*act_prepare)(struct kern_act *a, int64_t from, int64_t to);
 	void (*rms_norm)(float *out, const float *x, const float *w, int64_t n, float eps);
 	void (*layer_norm)(float *out, const float *x, const float *w, const float *b, int64_t n, float eps);
@@ -132,6 +139,9 @@ struct kern_ops {
 	double (*peak)(int what, int64_t rounds); /* for kern_peak(): operations done in `rounds` */
 };
 extern const struct kern_ops kern_ops_scalar, kern_ops_avx2, kern_ops_avx512, kern_ops_neon;
+/* mul_bf16 by vdpbf16ps. */
+void kern_mul_avx512bf16(float *out, int64_t ld_out, const struct kern_mat *w, const struct kern_act *a, int64_t from,
+			 int64_t to, void *scratch);
 /* The set `blas`: its own products, everything else of the best set below it. */
 #define KERN_BLAS_SO "libopenblas.so.0"
 int kern_blas_open(struct kern_ops *out, const struct kern_ops *base, struct err *e);
@@ -142,10 +152,8 @@ int kern_blas_open(struct kern_ops *out, const struct kern_ops *base, struct err
  */
 #define KERN_STEP 32
 #define KERN_CHUNK 640                                          /* int8, columns */
-#define KERN_CHUNK_F32 128                                      /* f32, columns */
 #define KERN_UNPACKED ((KERN_CHUNK / 32) * KERN_STEP * (32 + 16)) /* bytes */
 #define KERN_TAIL ((size_t)KERN_STEP * 768)
-_Static_assert(KERN_UNPACKED >= KERN_CHUNK_F32 * KERN_STEP * 4, "unpacked f32 fits");
 
 /* Positions a block of attention and query rows that share one unpacking of it. */
 #define KERN_ATTN_ROWS 48

@@ -7,23 +7,10 @@
  *     t = scale * (float)isum;  [t = fma(min, asum, t);]  acc = fma(d, t, acc)
  * with isum exact. All ways do the same, so an output's bits depend on its row and column alone.
  */
+#include "kern/kern_dot_impl.h"
+
 #define P VEC_PANELS
 #define LINE ((size_t)P * 64) /* bytes of one step of 4 columns in all panels of a tile */
-/* Instrumented code is not multiplied, too: it would compile for minutes. */
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define UNROLL
-#define INLINE static inline
-#else
-#if defined VEC_NO_UNROLL
-#define UNROLL
-#elif defined __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define INLINE static inline __attribute__((always_inline))
-#endif
-
 /* Groups a record of 32 columns; minima beside the scales? */
 #define REC(groups, mins) (LINE * (size_t)(8 + (groups) * (1 + (mins))))
 
@@ -173,13 +160,6 @@ static tile_f32_fn *const tiles_f32_one[] = { TILES_F32(NAME_, tile_f32_one_) };
 #define tiles_f32_one tiles_f32
 #endif
 
-/* The next tile's columns: all tiles of a call as even as can be. */
-static inline int64_t tile_cols(int64_t left, int64_t most)
-{
-	int64_t tiles = (left + most - 1) / most;
-	return (left + tiles - 1) / tiles;
-}
-
 #include "kern/kern_unpack_impl.h"
 
 /* ---- the types ----------------------------------------------------------------------------------- */
@@ -221,30 +201,26 @@ QUANT(q5_k, 176, begin_k4, 1, 1, 0, 0)
 QUANT(q6_k, 210, begin_q6_k, 2, 0, 5, 0)
 QUANT(iq4_xs, 136, begin_iq4_xs, 1, 0, 7, 1)
 
-/* What a product of a type needs. rec 0: multiplies in f32. */
+/* What an int8 product of a type needs. */
 static const struct unpacker {
 	unpack_fn *unpack;
 	tile_fn *const *tiles;
-	size_t rec;    /* bytes a record */
 	uint8_t shift; /* log2 of the zero point */
 	near_fn *near[VEC_NEAR];
 } unpackers[T_N] = {
-	[T_F32] = { unpack_f32, NULL, 0, 0, { 0 } },
-	[T_F16] = { unpack_f16, NULL, 0, 0, { 0 } },
-	[T_BF16] = { unpack_bf16, NULL, 0, 0, { 0 } },
-	[T_Q4_0] = { unpack_q4_0, tiles_zero, REC(1, 0), 3, NEARS(q4_0) },
-	[T_Q4_1] = { unpack_q4_1, tiles_min, REC(1, 1), 0, NEARS(q4_1) },
-	[T_Q5_0] = { unpack_q5_0, tiles_zero, REC(1, 0), 4, NEARS(q5_0) },
-	[T_Q5_1] = { unpack_q5_1, tiles_min, REC(1, 1), 0, NEARS(q5_1) },
-	[T_Q8_0] = { unpack_q8_0, tiles_wide, REC(1, 0), 7, NEARS(q8_0) },
-	[T_IQ4_NL] = { unpack_iq4_nl, tiles_wide, REC(1, 0), 7, NEARS(iq4_nl) },
-	[T_MXFP4] = { unpack_mxfp4, tiles_zero, REC(1, 0), 4, NEARS(mxfp4) },
-	[T_Q2_K] = { unpack_q2_k, tiles_min16, REC(2, 1), 0, NEARS(q2_k) },
-	[T_Q3_K] = { unpack_q3_k, tiles_zero16, REC(2, 0), 2, NEARS(q3_k) },
-	[T_Q4_K] = { unpack_q4_k, tiles_min, REC(1, 1), 0, NEARS(q4_k) },
-	[T_Q5_K] = { unpack_q5_k, tiles_min, REC(1, 1), 0, NEARS(q5_k) },
-	[T_Q6_K] = { unpack_q6_k, tiles_zero16, REC(2, 0), 5, NEARS(q6_k) },
-	[T_IQ4_XS] = { unpack_iq4_xs, tiles_wide, REC(1, 0), 7, NEARS(iq4_xs) },
+	[T_Q4_0] = { unpack_q4_0, tiles_zero, 3, NEARS(q4_0) },
+	[T_Q4_1] = { unpack_q4_1, tiles_min, 0, NEARS(q4_1) },
+	[T_Q5_0] = { unpack_q5_0, tiles_zero, 4, NEARS(q5_0) },
+	[T_Q5_1] = { unpack_q5_1, tiles_min, 0, NEARS(q5_1) },
+	[T_Q8_0] = { unpack_q8_0, tiles_wide, 7, NEARS(q8_0) },
+	[T_IQ4_NL] = { unpack_iq4_nl, tiles_wide, 7, NEARS(iq4_nl) },
+	[T_MXFP4] = { unpack_mxfp4, tiles_zero, 4, NEARS(mxfp4) },
+	[T_Q2_K] = { unpack_q2_k, tiles_min16, 0, NEARS(q2_k) },
+	[T_Q3_K] = { unpack_q3_k, tiles_zero16, 2, NEARS(q3_k) },
+	[T_Q4_K] = { unpack_q4_k, tiles_min, 0, NEARS(q4_k) },
+	[T_Q5_K] = { unpack_q5_k, tiles_min, 0, NEARS(q5_k) },
+	[T_Q6_K] = { unpack_q6_k, tiles_zero16, 5, NEARS(q6_k) },
+	[T_IQ4_XS] = { unpack_iq4_xs, tiles_wide, 7, NEARS(iq4_xs) },
 };
 
 /* ---- strips ------------------------------------------------------------------------------------- */
@@ -262,23 +238,18 @@ struct strip {
 
 /*
  * Where columns [from, from + n) of the strip's rows begin (whole blocks), and how far apart rows are. What is missing at
- * the lower and right border is copied to be there: rows as the last, columns (of f32 types) as zeros up to a multiple of 8.
+ * the lower border is copied to be there: rows as the last.
  */
-static const uint8_t *strip_rows(const struct strip *s, const struct unpacker *u, int64_t from, int64_t n, size_t *stride)
+static const uint8_t *strip_rows(const struct strip *s, int64_t from, int64_t n, size_t *stride)
 {
-	uint32_t type = s->w->type;
-	size_t bytes = kern_row_bytes(type, n), off = kern_row_bytes(type, from);
-	size_t padded = u->rec ? bytes : kern_row_bytes(type, (n + 7) / 8 * 8);
+	size_t bytes = kern_row_bytes(s->w->type, n), off = kern_row_bytes(s->w->type, from);
 
 	*stride = s->row_bytes;
-	if (s->valid == KERN_STEP && (u->rec || n % 8 == 0))
+	if (s->valid == KERN_STEP)
 		return s->rows + off;
-	for (int64_t r = 0; r < KERN_STEP; r++) {
-		const uint8_t *row = s->rows + (size_t)(r < s->valid ? r : s->valid - 1) * s->row_bytes;
-		memcpy(s->tail + (size_t)r * padded, row + off, bytes);
-		memset(s->tail + (size_t)r * padded + bytes, 0, padded - bytes);
-	}
-	*stride = padded;
+	for (int64_t r = 0; r < KERN_STEP; r++)
+		memcpy(s->tail + (size_t)r * bytes, s->rows + (size_t)(r < s->valid ? r : s->valid - 1) * s->row_bytes + off, bytes);
+	*stride = bytes;
 	return s->tail;
 }
 /* The next strip's share of fetching, at the pace of this one's. */
@@ -290,12 +261,12 @@ static const uint8_t *strip_next(const struct strip *s, int64_t from)
 static void strip_unpack(const struct strip *s, const struct unpacker *u, int64_t from, int64_t n, size_t panel_bytes)
 {
 	size_t stride, bytes = kern_row_bytes(s->w->type, n);
-	const uint8_t *p = strip_rows(s, u, from, n, &stride), *pf = strip_next(s, from);
+	const uint8_t *p = strip_rows(s, from, n, &stride), *pf = strip_next(s, from);
 
 	for (int i = 0; i < KERN_STEP / 16; i++) {
 		uint8_t *out = s->unpacked + (size_t)(i / P) * panel_bytes + (size_t)(i % P) * 64;
 
-		u->unpack(out, p + (size_t)(16 * i) * stride, stride, u->rec ? n / 32 : n,
+		u->unpack(out, p + (size_t)(16 * i) * stride, stride, n / 32,
 			  pf ? pf + (size_t)i * 16 * bytes : NULL);
 	}
 }
@@ -309,7 +280,7 @@ static void strip_near(const struct strip *s, const struct unpacker *u, const st
 		const uint8_t *q = (const uint8_t *)a->q + (size_t)k / 32 * sizeof(struct act32), *pf = strip_next(s, k);
 		int64_t n = a->cols - k < per ? a->cols - k : per;
 		size_t stride, bytes = kern_row_bytes(s->w->type, n);
-		const uint8_t *p = strip_rows(s, u, k, n, &stride);
+		const uint8_t *p = strip_rows(s, k, n, &stride);
 
 		for (int i = 0; i < KERN_STEP / 16; i += P)
 			u->near[a->n - 1](s->out + 16 * i, s->ld, p + (size_t)(16 * i) * stride, stride, q,
@@ -341,22 +312,18 @@ static void strip_int8(struct strip *s, const struct unpacker *u, const struct k
 	}
 }
 
-static void strip_f32(struct strip *s, const struct unpacker *u, const struct kern_act *a)
+DOTS(DOT, T_F32)
+DOTS(DOT, T_F16)
+
+static void mul_f32(float *out, int64_t ld_out, const struct kern_mat *w, const struct kern_act *a, int64_t from, int64_t to,
+		    void *scratch)
 {
-	size_t half = KERN_UNPACKED / (KERN_STEP / 16) * P;
+	static dot_fn *const tiles[] = { DOTS(DOT_NAME, T_F32) }, *const tiles_f16[] = { DOTS(DOT_NAME, T_F16) };
 
-	for (int64_t k = 0; k < a->cols; k += KERN_CHUNK_F32) {
-		int64_t n = a->cols - k < KERN_CHUNK_F32 ? a->cols - k : KERN_CHUNK_F32;
-
-		strip_unpack(s, u, k, n, half);
-		for (int64_t j = 0, c; j < a->n; j += c) {
-			c = tile_cols(a->n - j, VEC_COLS_F32);
-			for (int i = 0; i < KERN_STEP / 16 / P; i++)
-				tiles_f32[c - 1](s->out + j * s->ld + 16 * P * i, s->ld,
-						 s->unpacked + (size_t)i * half, LINE, a->x + j * a->ld + k, a->ld, n,
-						 k == 0);
-		}
-	}
+	if (w->type == T_F32)
+		dot_strips(out, ld_out, w, a, from, to, scratch, tiles, T_F32);
+	else
+		dot_strips(out, ld_out, w, a, from, to, scratch, tiles_f16, T_F16);
 }
 
 static void mul(float *out, int64_t ld_out, const struct kern_mat *w, const struct kern_act *a, int64_t from, int64_t to,
@@ -365,6 +332,10 @@ static void mul(float *out, int64_t ld_out, const struct kern_mat *w, const stru
 	const struct unpacker *u = &unpackers[w->type];
 	struct strip s = { .w = w, .row_bytes = kern_row_bytes(w->type, w->cols), .unpacked = scratch };
 
+	if (!u->unpack) {
+		mul_f32(out, ld_out, w, a, from, to, scratch);
+		return;
+	}
 	s.tail = s.unpacked + KERN_UNPACKED;
 	/* nothing has fetched the first strip */
 	size_t first = (size_t)(to - from < KERN_STEP ? to - from : KERN_STEP) * s.row_bytes;
@@ -376,12 +347,10 @@ static void mul(float *out, int64_t ld_out, const struct kern_mat *w, const stru
 		s.next = r + KERN_STEP < w->rows ? s.rows + KERN_STEP * s.row_bytes : NULL;
 		s.out = s.valid < KERN_STEP ? (float *)(void *)(s.tail + KERN_TAIL) : out + r;
 		s.ld = s.valid < KERN_STEP ? KERN_STEP : ld_out;
-		if (u->rec && a->n <= VEC_NEAR && a->parts == 1)
+		if (a->n <= VEC_NEAR && a->parts == 1)
 			strip_near(&s, u, a);
-		else if (u->rec)
-			strip_int8(&s, u, a);
 		else
-			strip_f32(&s, u, a);
+			strip_int8(&s, u, a);
 		if (s.valid < KERN_STEP)
 			for (int64_t j = 0; j < a->n; j++)
 				memcpy(out + j * ld_out + r, s.out + j * KERN_STEP, (size_t)s.valid * 4);
@@ -413,11 +382,31 @@ INLINE void act_block(struct act32 *o, vf x[2])
 	x[1] = vf_fma(back, vf_of(r), x[1]);
 }
 
+/* To the nearest, even where two are as near. */
+static void act_bf16(uint16_t *o, const float *x, int64_t n)
+{
+	for (; n >= 16; n -= 16, x += 16, o += 16)
+		for (int i = 0; i < 16; i++) {
+			uint32_t u = kern_bits(x[i]);
+
+			o[i] = (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? u >> 16 | 64 : (u + 0x7fff + (u >> 16 & 1)) >> 16);
+		}
+	for (; n > 0; n--)
+		*o++ = kern_bf16_put(*x++);
+}
+
 static void act_prepare(struct kern_act *a, int64_t from, int64_t to)
 {
+	for (int64_t j = from; j < to && a->form == KERN_BF16; j++)
+		act_bf16((uint16_t *)a->q + (size_t)j * kern_lines(a->cols, 2) / 2, a->x + j * a->ld, a->cols);
+	for (int64_t j = from; j < to && a->form == KERN_F32 && a->q; j++)
+		memcpy((uint8_t *)a->q + (size_t)j * kern_lines(a->cols, 4), a->x + j * a->ld, (size_t)a->cols * 4);
+	if (a->form != KERN_INT8)
+		return;
+
 	size_t stride = kern_act_stride(a->cols), part = stride * (size_t)a->n;
 
-	for (int64_t j = from; j < to && a->q; j++) {
+	for (int64_t j = from; j < to; j++) {
 		uint8_t *o = (uint8_t *)a->q + (size_t)j * stride;
 		const float *x = a->x + j * a->ld;
 

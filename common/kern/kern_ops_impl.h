@@ -3,6 +3,7 @@
 #define OPS(name) OPS_(name)
 const struct kern_ops OPS(VEC_NAME) = {
 	.mul = mul,
+	.mul_bf16 = mul_bf16,
 	.act_prepare = act_prepare,
 	.rms_norm = rms_norm,
 	.layer_norm = layer_norm,

@@ -405,7 +405,7 @@ INLINE void near(float *out, int64_t ld, const uint8_t *p, size_t stride, const 
 			vf_store(out + c * ld + 16 * i, acc[i][c]);
 }
 
-/* ---- types that multiply in f32 ------------------------------------------------------------------ */
+/* ---- keys of attention -------------------------------------------------------------------------- */
 
 /* n columns, a multiple of 8; lines of 16 floats. */
 #define UNPACK(name) static void name(uint8_t *out, const uint8_t *p, size_t stride, int64_t n, const uint8_t *pf)
@@ -429,19 +429,6 @@ UNPACK(unpack_f16)
 		UNROLL for (int j = 0; j < 4; j++) {
 			vf_store(out + (size_t)(2 * j) * LINE, vf_half_lo(t[j]));
 			vf_store(out + (size_t)(2 * j + 1) * LINE, vf_half_lo(vi_shr(t[j], 16)));
-		}
-		ahead(&pf, 4);
-	}
-}
-UNPACK(unpack_bf16)
-{
-	for (; n > 0; n -= 8, p += 16, out += 8 * LINE) {
-		vi t[4];
-
-		vi_rows16(t, p, stride);
-		UNROLL for (int j = 0; j < 4; j++) {
-			vi_store(out + (size_t)(2 * j) * LINE, vi_shl(t[j], 16));
-			vi_store(out + (size_t)(2 * j + 1) * LINE, vi_and(t[j], vi_set1((int)0xffff0000)));
 		}
 		ahead(&pf, 4);
 	}

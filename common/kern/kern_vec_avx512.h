@@ -11,6 +11,8 @@
 #define VEC_WIDE 0
 #define VEC_NEAR 4
 #define VEC_PANELS 2
+#define VEC_DOT_ROWS 4
+#define VEC_DOT_COLS 6
 
 typedef __m512 vf;
 typedef __m512i vi;
@@ -49,6 +51,18 @@ FN float vf_sum(vf a)
 	__m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
 	c = _mm_add_ps(c, _mm_movehl_ps(c, c));
 	return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+FN void vf_sums(float out[4], const vf a[4])
+{
+	/* halves, quarters, eighths of four at once */
+	vf ab = _mm512_add_ps(_mm512_shuffle_f32x4(a[0], a[1], 0x44), _mm512_shuffle_f32x4(a[0], a[1], 0xee));
+	vf cd = _mm512_add_ps(_mm512_shuffle_f32x4(a[2], a[3], 0x44), _mm512_shuffle_f32x4(a[2], a[3], 0xee));
+	vf s = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+
+	s = _mm512_add_ps(s, _mm512_permute_ps(s, 0x4e));
+	s = _mm512_add_ps(s, _mm512_permute_ps(s, 0xb1));
+	s = _mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), s);
+	_mm_storeu_ps(out, _mm512_castps512_ps128(s));
 }
 FN float vf_hmax(vf a)
 {
@@ -98,6 +112,17 @@ FN vi vi_bcast(const void *p)
 	memcpy(&x, p, 4);
 	return _mm512_set1_epi32(x);
 }
+#ifdef __AVX512BF16__
+FN vf vf_dot_bf16(vf acc, vi a, vi b) { return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b); }
+#else
+FN vf vf_dot_bf16(vf acc, vi a, vi b)
+{
+	vi odd = vi_set1((int)0xffff0000);
+
+	acc = vf_fma(vf_cast(vi_and(a, odd)), vf_cast(vi_and(b, odd)), acc);
+	return vf_fma(vf_cast(vi_shl(a, 16)), vf_cast(vi_shl(b, 16)), acc);
+}
+#endif
 FN vf vf_half_lo(vi a) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a)); }
 FN int32_t word(const uint8_t *p)
 {

@@ -81,12 +81,13 @@ struct work {
 static void add_work(struct work *w, const struct gguf_tensor *t, double used)
 {
 	double ops = 2 * (double)t->ne[0] * (double)t->ne[1] * (double)t->ne[2] * used;
+	enum kern_form form = kern_isa() == KERN_BLAS ? KERN_F32 : kern_form(t->type);
 
 	w->bytes += (double)t->bytes;
-	if (gguf_type_info(t->type)->block > 1 && kern_isa() != KERN_BLAS)
+	if (form == KERN_INT8)
 		w->int8 += ops;
-	else
-		w->f32 += ops;
+	else /* vdpbf16ps does two steps at once */
+		w->f32 += form == KERN_BF16 && kern_isa() == KERN_AVX512BF16 ? ops / 2 : ops;
 }
 
 /* The layers, and the matrix that gives the logits. Of experts only those that are used compute. */

@@ -218,7 +218,7 @@ void work_add_spans(struct work *w, int32_t from, int32_t n, int32_t pos, const 
 
 static bool same_form(const struct lin *a, const struct lin *b)
 {
-	return kern_act_same(a->w.type, b->w.type) && a->wide == b->wide;
+	return kern_form(a->w.type) == kern_form(b->w.type) && a->wide == b->wide;
 }
 
 /* The forms that matrices w (those that are there) read: one matrix of each. */

@@ -75,7 +75,7 @@ static void bench_mul(uint32_t type, const char *name, int64_t rows, int64_t col
 	}
 	double ops = 2.0 * (double)(rows * cols * n) * (double)copies / best * 1e-9;
 	double gb = (double)(size * copies) / best * 1e-9;
-	double peak = kern_act_bytes(type, 1, cols, n) ? peak_int8 : peak_f32;
+	double peak = kern_form(type) == KERN_INT8 ? peak_int8 : kern_form(type) == KERN_BF16 ? 2 * peak_f32 : peak_f32;
 	printf("%-7s [%5d, %5d] x %3d  %6.1f Gop/s (%3.0f %% of peak)  %5.2f GB/s (%3.0f %%)  prepare %4.1f %%\n", name, (int)rows,
 	       (int)cols, (int)n, ops, 100e9 * ops / peak, gb, 100 * gb / read_gb, 100 * prep * (double)copies / best);
 	fflush(stdout);
