@@ -2,7 +2,7 @@
 #include "config.h"
 #include "kern/kern_impl.h"
 
-static const char *const names[KERN_N_ISAS] = { "scalar", "avx2", "avx512", "avx512bf16", "neon", "blas" };
+static const char *const names[KERN_N_ISAS] = { "scalar", "avx2", "avx512", "avx512bf16", "neon", "i8mm", "blas" };
 static const struct kern_ops *const tables[KERN_N_ISAS] = {
 	[KERN_SCALAR] = &kern_ops_scalar,
 #if defined __x86_64__
@@ -11,6 +11,7 @@ static const struct kern_ops *const tables[KERN_N_ISAS] = {
 	[KERN_AVX512BF16] = &kern_ops_avx512,
 #elif defined __aarch64__
 	[KERN_NEON] = &kern_ops_neon,
+	[KERN_I8MM] = &kern_ops_i8mm,
 #endif
 };
 static struct kern_ops changed; /* a table with other products */
@@ -21,7 +22,7 @@ static enum kern_isa best(void)
 {
 	enum kern_isa isa = KERN_SCALAR;
 
-	for (enum kern_isa i = KERN_AVX2; i <= KERN_NEON; i++)
+	for (enum kern_isa i = KERN_AVX2; i < KERN_BLAS; i++)
 		if (kern_isa_available(i))
 			isa = i;
 	return isa;

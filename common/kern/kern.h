@@ -15,8 +15,9 @@
 #include "os/os.h"
 
 /* ISA levels; LLMU_ISA forces one (through kern_init). */
-enum kern_isa { KERN_SCALAR, KERN_AVX2, KERN_AVX512, KERN_AVX512BF16, KERN_NEON, KERN_BLAS, KERN_N_ISAS };
-/* Choose once at start, by cpuid or by name ("scalar", "avx2", "avx512", "avx512bf16", "neon", "blas"; NULL: the best there is).
+enum kern_isa { KERN_SCALAR, KERN_AVX2, KERN_AVX512, KERN_AVX512BF16, KERN_NEON, KERN_I8MM, KERN_BLAS, KERN_N_ISAS };
+/* Choose once at start, by what the processor has or by name ("scalar", "avx2", "avx512", "avx512bf16", "neon", "i8mm",
+ * "blas"; NULL: the best there is).
  * ERR_USAGE names those that this processor has. Not thread-safe; call before any other function. */
 int kern_init(const char *name, struct err *e);
 enum kern_isa kern_isa(void);

@@ -47,11 +47,12 @@ static size_t features(struct feature out[16])
 #elif defined __aarch64__
 static size_t features(struct feature out[16])
 {
-	unsigned long cap = getauxval(AT_HWCAP);
+	unsigned long cap = getauxval(AT_HWCAP), cap2 = getauxval(AT_HWCAP2);
 
 	out[0] = (struct feature){ "neon", cap & HWCAP_ASIMD };
 	out[1] = (struct feature){ "dotprod", cap & HWCAP_ASIMDDP };
-	return 2;
+	out[2] = (struct feature){ "i8mm", cap2 & HWCAP2_I8MM };
+	return 3;
 }
 #else
 static size_t features(struct feature out[16])
@@ -92,6 +93,8 @@ bool kern_isa_available(enum kern_isa isa)
 		return kern_isa_available(KERN_AVX512) && have("avx512bf16");
 	case KERN_NEON:
 		return have("neon dotprod");
+	case KERN_I8MM:
+		return have("neon dotprod i8mm");
 	case KERN_BLAS:
 		so = dlopen(KERN_BLAS_SO, RTLD_LAZY | RTLD_LOCAL);
 		if (so)

@@ -138,7 +138,7 @@ struct kern_ops {
 			 const struct kern_bound *b);
 	double (*peak)(int what, int64_t rounds); /* for kern_peak(): operations done in `rounds` */
 };
-extern const struct kern_ops kern_ops_scalar, kern_ops_avx2, kern_ops_avx512, kern_ops_neon;
+extern const struct kern_ops kern_ops_scalar, kern_ops_avx2, kern_ops_avx512, kern_ops_neon, kern_ops_i8mm;
 /* mul_bf16 by vdpbf16ps. */
 void kern_mul_avx512bf16(float *out, int64_t ld_out, const struct kern_mat *w, const struct kern_act *a, int64_t from,
 			 int64_t to, void *scratch);

@@ -11,6 +11,19 @@
 
 #define P VEC_PANELS
 #define LINE ((size_t)P * 64) /* bytes of one step of 4 columns in all panels of a tile */
+#ifndef VEC_PAIR
+/*
+ * VEC_PAIR 2: a set whose products are squares of 2 rows by 2 columns over 8 bytes. Of a pair of lines, as vi_zip() leaves
+ * it, the first has 8 bytes of rows 0 and 1 of every four, the second those of rows 2 and 3; vi_acts() has 8 bytes of two
+ * columns; vi_unzip() turns a pair of sums into the lanes of each column. All other sets take lines and columns singly.
+ */
+#define VEC_PAIR 1
+#define vi_zip(v) ((void)0)
+#define vi_unzip(v) ((void)0)
+#define vi_acts(p, ld) vi_bcast(p)
+#define vi_tile(acc, w, a, wide) ((wide) ? vi_dot(acc, w, a) : vi_dot7(acc, w, a))
+#endif
+
 /* Groups a record of 32 columns; minima beside the scales? */
 #define REC(groups, mins) (LINE * (size_t)(8 + (groups) * (1 + (mins))))
 
@@ -30,8 +43,8 @@ INLINE void tile(float *out, int64_t ld, const uint8_t *w, const uint8_t *a, siz
 			const uint8_t *scales = w + (size_t)(8 + g) * LINE;
 			vi s[P][VEC_COLS];
 
-			UNROLL for (int c = 0; c < C; c++) {
-				const uint8_t *m = a + (size_t)c * a_ld;
+			UNROLL for (int c = 0; c < C + C % VEC_PAIR; c++) { /* an odd column is its own pair */
+				const uint8_t *m = a + (size_t)(c < C ? c : c - 1) * a_ld;
 				vi z = vi_set1(0);
 
 				if (!mins && groups == 1)
@@ -44,17 +57,23 @@ INLINE void tile(float *out, int64_t ld, const uint8_t *w, const uint8_t *a, siz
 				UNROLL for (int p = 0; p < P; p++)
 					s[p][c] = z;
 			}
+			UNROLL for (int c = 0; c < C; c += VEC_PAIR)
+				UNROLL for (int p = 0; p < P; p++)
+					vi_zip(&s[p][c]);
 			UNROLL for (int l = g * 8 / groups; l < (g + 1) * 8 / groups; l++) {
 				vi wl[P];
 
 				UNROLL for (int p = 0; p < P; p++)
 					wl[p] = vi_load(w + (size_t)l * LINE + 64 * p);
-				UNROLL for (int c = 0; c < C; c++) {
-					vi al = vi_bcast(a + (size_t)c * a_ld + 4 * l);
+				UNROLL for (int c = 0; c < C; c += VEC_PAIR) {
+					vi al = vi_acts(a + (size_t)c * a_ld + 4 * (l - l % VEC_PAIR), c + 1 < C ? a_ld : 0);
 					UNROLL for (int p = 0; p < P; p++)
-						s[p][c] = wide ? vi_dot(s[p][c], wl[p], al) : vi_dot7(s[p][c], wl[p], al);
+						s[p][c + l % VEC_PAIR] = vi_tile(s[p][c + l % VEC_PAIR], wl[p], al, wide);
 				}
 			}
+			UNROLL for (int c = 0; c < C; c += VEC_PAIR)
+				UNROLL for (int p = 0; p < P; p++)
+					vi_unzip(&s[p][c]);
 			UNROLL for (int c = 0; c < C; c++) {
 				const struct act32 *m = (const struct act32 *)(const void *)(a + (size_t)c * a_ld);
 				vf d = vf_set1(m->d), sum = vf_set1(m->sum);

@@ -325,7 +325,7 @@ static void dots_u8s8(int32_t *out, const int8_t *q, const uint8_t *rows, int64_
 /* Operations done by `rounds` of independent int8 dots (what 0) or f32 FMAs (1): what the units can do at best. */
 static double peak(int what, int64_t rounds)
 {
-	vi s[8], u = vi_set1((int)rounds);
+	vi s[8], u = vi_set1((int)rounds & 0x7f7f7f7f);
 	vf f[8], x = vf_set1((float)rounds);
 	volatile int32_t sink;
 
@@ -336,7 +336,7 @@ static double peak(int what, int64_t rounds)
 	for (int64_t r = 0; r < rounds; r++)
 		if (what == 0)
 			UNROLL for (int i = 0; i < 8; i++)
-				s[i] = vi_dot(s[i], u, u);
+				s[i] = vi_tile(s[i], u, u, 0);
 		else
 			UNROLL for (int i = 0; i < 8; i++)
 				f[i] = vf_fma(x, x, f[i]);
@@ -346,5 +346,5 @@ static double peak(int what, int64_t rounds)
 	}
 	sink = vi_sum(s[0]) + (int32_t)kern_bits(vf_sum(f[0]));
 	(void)sink;
-	return (double)rounds * 8 * (what == 0 ? 128 : 32);
+	return (double)rounds * 8 * (what == 0 ? 128 * VEC_PAIR : 32);
 }

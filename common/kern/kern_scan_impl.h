@@ -11,6 +11,8 @@ static void pack_u8(uint8_t *out, const uint8_t *rows, int64_t ld, int64_t n, in
 				vi t[4];
 
 				vi_rows16(t, rows + (i + 16 * p) * ld + k, (size_t)ld);
+				UNROLL for (int l = 0; l < 4; l += VEC_PAIR)
+					vi_zip(&t[l]);
 				UNROLL for (int l = 0; l < 4; l++)
 					vi_store(out + (size_t)(k / 4 + l) * LINE + 64 * p, t[l]);
 			}
@@ -21,20 +23,24 @@ INLINE void tile_u8s8(int32_t *out, int64_t ld, const uint8_t *w, const int8_t *
 {
 	vi acc[P][VEC_COLS];
 
-	UNROLL for (int c = 0; c < C; c++)
+	UNROLL for (int c = 0; c < VEC_COLS; c++)
 		UNROLL for (int p = 0; p < P; p++)
 			acc[p][c] = vi_set1(0);
-	for (int64_t k = 0; k < d; k += 4, w += LINE) {
-		vi u[P];
+	for (int64_t k = 0; k < d; k += 4 * VEC_PAIR)
+		UNROLL for (int l = 0; l < VEC_PAIR; l++, w += LINE) {
+			vi u[P];
 
-		UNROLL for (int p = 0; p < P; p++)
-			u[p] = vi_load(w + 64 * p);
-		UNROLL for (int c = 0; c < C; c++) {
-			vi x = vi_bcast(q + c * ld_q + k);
 			UNROLL for (int p = 0; p < P; p++)
-				acc[p][c] = vi_dot(acc[p][c], u[p], x);
+				u[p] = vi_load(w + 64 * p);
+			UNROLL for (int c = 0; c < C; c += VEC_PAIR) {
+				vi x = vi_acts(q + c * ld_q + k, c + 1 < C ? (size_t)ld_q : 0);
+				UNROLL for (int p = 0; p < P; p++)
+					acc[p][c + l] = vi_tile(acc[p][c + l], u[p], x, 1);
+			}
 		}
-	}
+	UNROLL for (int c = 0; c < C; c += VEC_PAIR)
+		UNROLL for (int p = 0; p < P; p++)
+			vi_unzip(&acc[p][c]);
 	UNROLL for (int c = 0; c < C; c++)
 		UNROLL for (int p = 0; p < P; p++)
 			vi_store(out + c * ld + 16 * p, acc[p][c]);

@@ -314,6 +314,8 @@ INLINE void unpack(uint8_t *out, const uint8_t *p, size_t stride, int64_t n, con
 				if (2 * k + g == m)
 					break;
 				make(&r, &u, k, g);
+				UNROLL for (int l = 0; l < 8; l += VEC_PAIR)
+					vi_zip(&r.w[l]);
 				UNROLL for (int l = 0; l < 8; l++)
 					vi_store(out + (size_t)l * LINE, r.w[l]);
 				UNROLL for (int i = 0; i < groups; i++) {

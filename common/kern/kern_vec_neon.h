@@ -1,14 +1,23 @@
-/* kern_vec_neon: the words of kern_vec_scalar.h in Advanced SIMD with dot products: 16 lanes are four registers. */
+/*
+ * kern_vec_neon: the words of kern_vec_scalar.h in Advanced SIMD with dot products: 16 lanes are four registers. Compiled
+ * for processors with FEAT_I8MM, it is the set i8mm.
+ */
 #ifndef KERN_VEC_NEON_H
 #define KERN_VEC_NEON_H
 
 #include "kern/kern_impl.h"
 #include <arm_neon.h>
 
+#ifdef __ARM_FEATURE_MATMUL_INT8
+#define VEC_NAME i8mm
+#define VEC_WIDE 0
+#define VEC_PAIR 2
+#else
 #define VEC_NAME neon
+#define VEC_WIDE 1
+#endif
 #define VEC_COLS 4
 #define VEC_COLS_F32 6
-#define VEC_WIDE 1
 #define VEC_NEAR 2
 #define VEC_PANELS 1
 #define VEC_DOT_ROWS 2
@@ -51,15 +60,16 @@ FN vf vf_set1(float x)
 	EACH r.v[i] = vdupq_n_f32(x);
 	return r;
 }
+/* By bytes: nothing is aligned. Not memcpy(), which gcc 12 takes through the stack. */
 FN vf vf_load(const void *p)
 {
 	vf r;
-	memcpy(&r, p, sizeof r);
+	EACH r.v[i] = vreinterpretq_f32_u8(vld1q_u8((const uint8_t *)p + 16 * i));
 	return r;
 }
 FN void vf_store(void *p, vf a)
 {
-	memcpy(p, &a, sizeof a);
+	EACH vst1q_u8((uint8_t *)p + 16 * i, vreinterpretq_u8_f32(a.v[i]));
 }
 FN vf vf_loadn(const float *p, int64_t n)
 {
@@ -165,12 +175,12 @@ FN vi vi_set1(int32_t x)
 FN vi vi_load(const void *p)
 {
 	vi r;
-	memcpy(&r, p, sizeof r);
+	EACH r.v[i] = vreinterpretq_s32_u8(vld1q_u8((const uint8_t *)p + 16 * i));
 	return r;
 }
 FN void vi_store(void *p, vi a)
 {
-	memcpy(p, &a, sizeof a);
+	EACH vst1q_u8((uint8_t *)p + 16 * i, vreinterpretq_u8_s32(a.v[i]));
 }
 FN vi vi_shl(vi a, int n)
 {
@@ -207,6 +217,46 @@ FN vi vi_lut(const int8_t t[16], vi a)
 	EACH a.v[i] = vreinterpretq_s32_s8(vqtbl1q_s8(u, vreinterpretq_u8_s32(a.v[i])));
 	return a;
 }
+#ifdef __ARM_FEATURE_MATMUL_INT8
+FN vi vi_dot(vi acc, vi u, vi s)
+{
+	EACH acc.v[i] = vusdotq_s32(acc.v[i], vreinterpretq_u8_s32(u.v[i]), B(s.v[i]));
+	return acc;
+}
+#define vi_dot7 vi_dot
+/* A word of one vector beside that of the other: two lines become 8 bytes of a row twice in each register, or back. */
+FN void vi_zip(vi v[2])
+{
+	EACH {
+		int32x4_t a = v[0].v[i], b = v[1].v[i];
+		v[0].v[i] = vzip1q_s32(a, b);
+		v[1].v[i] = vzip2q_s32(a, b);
+	}
+}
+FN void vi_unzip(vi v[2])
+{
+	EACH {
+		int32x4_t a = v[0].v[i], b = v[1].v[i];
+		v[0].v[i] = vuzp1q_s32(a, b);
+		v[1].v[i] = vuzp2q_s32(a, b);
+	}
+}
+/* 8 bytes of a column and 8 of that `ld` bytes on. */
+FN vi vi_acts(const void *p, size_t ld)
+{
+	int8x16_t x = vcombine_s8(vld1_s8(p), vld1_s8((const int8_t *)p + ld));
+	vi r;
+	EACH r.v[i] = vreinterpretq_s32_s8(x);
+	return r;
+}
+/* In each register, 2 rows by 2 columns over 8 bytes. */
+FN vi vi_tile(vi acc, vi u, vi s, int wide)
+{
+	(void)wide;
+	EACH acc.v[i] = vusmmlaq_s32(acc.v[i], vreinterpretq_u8_s32(u.v[i]), B(s.v[i]));
+	return acc;
+}
+#else
 /* There is only signed by signed: below 128 that is the same. */
 FN vi vi_dot7(vi acc, vi u, vi s)
 {
@@ -224,6 +274,7 @@ FN vi vi_dot(vi acc, vi u, vi s)
 	}
 	return acc;
 }
+#endif
 FN vi vi_bcast(const void *p)
 {
 	int32_t x;

@@ -21,10 +21,12 @@ KERN_AVX512 = -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -ma
 LIBS_ISA += %D%/libkern_avx2.a %D%/libkern_avx512.a %D%/libkern_avx512bf16.a
 endif
 if AARCH64
-noinst_LIBRARIES += %D%/libkern_neon.a
+noinst_LIBRARIES += %D%/libkern_neon.a %D%/libkern_i8mm.a
 %C%_libkern_neon_a_SOURCES = %D%/kern_neon.c
 %C%_libkern_neon_a_CFLAGS = $(KERN_CFLAGS) -march=armv8.2-a+dotprod
-LIBS_ISA += %D%/libkern_neon.a
+%C%_libkern_i8mm_a_SOURCES = %D%/kern_i8mm.c
+%C%_libkern_i8mm_a_CFLAGS = $(KERN_CFLAGS) -march=armv8.2-a+dotprod+i8mm
+LIBS_ISA += %D%/libkern_neon.a %D%/libkern_i8mm.a
 endif
 check_PROGRAMS += %D%/kern_test
 TESTS += %D%/kern_test

@@ -38,7 +38,7 @@ static void machine(struct doctor *d)
 	buf_init(&b, 4096);
 	kern_features(&b);
 	found(d, !plain, "processor", "%s; kernels %s%s", buf_str(&b).p, kern_isa_name(kern_isa()),
-	      plain ? ": slow; use a processor with AVX2, and no LLMU_ISA" : "");
+	      plain ? ": slow; use a processor with AVX2 or Arm's dotprod, and no LLMU_ISA" : "");
 	buf_release(&b);
 	found(d, true, "threads", "%u%s", d->threads,
 	      d->threads < os_cpus() ? " (fewer than there are processors)" : "");
