@@ -30,30 +30,111 @@ static int64_t real_unix_ms(void *arg)
 
 /* ---- what curl asks for ------------------------------------------------------------------------ */
 
+static struct net_fd *fd_at(struct net *n, int fd)
+{
+	size_t want = (size_t)fd + 1, cap = n->n_fds ? n->n_fds : 64;
+	struct net_fd *p;
+
+	if (want <= n->n_fds)
+		return &n->fds[fd];
+	while (cap < want)
+		cap *= 2;
+	p = realloc(n->fds, cap * sizeof *p);
+	if (!p)
+		return NULL;
+	memset(p + n->n_fds, 0, (cap - n->n_fds) * sizeof *p);
+	n->fds = p;
+	n->n_fds = cap;
+	return &p[fd];
+}
+
+int net_fd_new(struct net *n, int fd)
+{
+	struct net_fd *d = fd_at(n, fd);
+
+	if (!d)
+		return -1;
+	*d = (struct net_fd){ .connection = true };
+	return 0;
+}
+
+void net_fd_gone(struct net *n, int fd)
+{
+	if ((size_t)fd < n->n_fds)
+		n->fds[fd] = (struct net_fd){ 0 }; /* epoll forgets it by itself */
+}
+
+static void forget(struct net *n, int fd)
+{
+	if (n->fds[fd].known)
+		epoll_ctl(n->poll, EPOLL_CTL_DEL, fd, NULL);
+	n->fds[fd].known = 0;
+}
+
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
-	struct net *n = arg;
+	struct net_lane *l = arg;
+	struct net *n = l->client;
 	struct epoll_event ev = { .data.fd = fd };
+	struct net_fd *d = fd_at(n, fd);
+	int rc = 0;
 
-	(void)easy;
-	if (what == CURL_POLL_REMOVE) {
-		epoll_ctl(n->poll, EPOLL_CTL_DEL, fd, NULL);
+	(void)easy, (void)known;
+	if (!d)
+		return -1;
+	d->wanted = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
+	if (what == CURL_POLL_REMOVE)
+		d->wanted = 0;
+	if (!d->wanted && !d->connection)
+		forget(n, fd);
+	if (!d->wanted)
 		return 0;
-	}
-	ev.events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
-	if (known)
-		return epoll_ctl(n->poll, EPOLL_CTL_MOD, fd, &ev);
-	n->curl->curl_multi_assign(n->multi, fd, n);
-	return epoll_ctl(n->poll, EPOLL_CTL_ADD, fd, &ev);
+	d->lane = l->index;
+	ev.events = d->wanted;
+	if (d->known != d->wanted)
+		rc = epoll_ctl(n->poll, d->known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev);
+	d->known = d->wanted;
+	return rc;
 }
 
 static int on_timer(CURLM *multi, long ms, void *arg)
 {
-	struct net *n = arg;
+	struct net_lane *l = arg;
 
 	(void)multi;
-	n->curl_due = ms < 0 ? NET_NEVER : time_mono_ns() + (uint64_t)ms * NET_MS;
+	l->due = ms < 0 ? NET_NEVER : time_mono_ns() + (uint64_t)ms * NET_MS;
 	return 0;
+}
+
+static int lane_new(struct net *n, struct err *e)
+{
+	struct net_lane *l = calloc(1, sizeof *l);
+	int bad = 0;
+
+	if (!l || !(l->multi = n->curl->curl_multi_init())) {
+		free(l);
+		return err_nomem(e);
+	}
+	l->client = n;
+	l->index = n->n_lanes;
+	l->due = NET_NEVER;
+	n->lanes[n->n_lanes++] = l;
+	bad |= n->curl->curl_multi_setopt(l->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	bad |= n->curl->curl_multi_setopt(l->multi, CURLMOPT_SOCKETDATA, l);
+	bad |= n->curl->curl_multi_setopt(l->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	bad |= n->curl->curl_multi_setopt(l->multi, CURLMOPT_TIMERDATA, l);
+	n->curl->curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, (long)NET_LANE); /* kept while they are idle */
+	return bad ? err_set(e, ERR_INTERNAL, "libcurl refuses an option") : 0;
+}
+
+struct net_lane *net_lane(struct net *n, struct err *e)
+{
+	size_t at = n->n_handles / NET_LANE % NET_LANES;
+
+	if (at == n->n_lanes && lane_new(n, e))
+		return NULL;
+	n->n_handles++;
+	return n->lanes[at];
 }
 
 /* ---- life -------------------------------------------------------------------------------------- */
@@ -72,7 +153,6 @@ static void raise_limit(void)
 int net_new(struct net **out, const struct net_opts *o, struct err *e)
 {
 	struct net *n = calloc(1, sizeof *n);
-	int bad = 0;
 
 	*out = NULL;
 	if (!n)
@@ -82,7 +162,7 @@ int net_new(struct net **out, const struct net_opts *o, struct err *e)
 	if (!n->clock.mono_ns)
 		n->clock = (struct net_clock){ .mono_ns = real_mono, .unix_ms = real_unix_ms };
 	n->rng = (struct rng){ .key = o->seed };
-	n->due = n->hedge_due = n->curl_due = NET_NEVER;
+	n->due = n->hedge_due = NET_NEVER;
 	n->budget = NET_BUDGET_START;
 	n->budget_at = net_now(n);
 	n->poll = -1;
@@ -92,20 +172,11 @@ int net_new(struct net **out, const struct net_opts *o, struct err *e)
 		free(n);
 		return -1;
 	}
-	n->multi = n->curl->curl_multi_init();
 	n->poll = epoll_create1(EPOLL_CLOEXEC);
-	if (!n->multi || n->poll < 0) {
+	if (n->poll < 0) {
 		err_sys(e, ERR_INTERNAL, errno, "the loop of connections");
 		net_free(n);
 		return -1;
-	}
-	bad |= n->curl->curl_multi_setopt(n->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	bad |= n->curl->curl_multi_setopt(n->multi, CURLMOPT_SOCKETDATA, n);
-	bad |= n->curl->curl_multi_setopt(n->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-	bad |= n->curl->curl_multi_setopt(n->multi, CURLMOPT_TIMERDATA, n);
-	if (bad) {
-		net_free(n);
-		return err_set(e, ERR_INTERNAL, "libcurl refuses an option");
 	}
 	*out = n;
 	return 0;
@@ -150,8 +221,10 @@ void net_free(struct net *n)
 	list_free(&n->done);
 	for (unsigned i = 0; i < n->n_targets; i++)
 		target_free(n->targets[i]);
-	if (n->multi)
-		n->curl->curl_multi_cleanup(n->multi);
+	for (unsigned i = 0; i < n->n_lanes; i++) {
+		n->curl->curl_multi_cleanup(n->lanes[i]->multi);
+		free(n->lanes[i]);
+	}
 	while (n->spare) {
 		struct net_flight *f = n->spare;
 
@@ -160,6 +233,7 @@ void net_free(struct net *n)
 	}
 	if (n->poll >= 0)
 		close(n->poll);
+	free(n->fds);
 	free(n);
 }
 
@@ -328,16 +402,17 @@ static int settle_all(struct net *n, struct err *e)
 	int left;
 	bool any = false;
 
-	while ((m = n->curl->curl_multi_info_read(n->multi, &left))) {
-		struct net_try *t = NULL;
-		CURLcode result = m->data.result;
+	for (unsigned i = 0; i < n->n_lanes; i++)
+		while ((m = n->curl->curl_multi_info_read(n->lanes[i]->multi, &left))) {
+			struct net_try *t = NULL;
+			CURLcode result = m->data.result;
 
-		if (!any && net_share_in(n, e))
-			return -1;
-		any = true;
-		n->curl->curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-		net_settle(n, t, result);
-	}
+			if (!any && net_share_in(n, e))
+				return -1;
+			any = true;
+			n->curl->curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+			net_settle(n, t, result);
+		}
 	return any ? net_share_out(n, e) : 0;
 }
 
@@ -353,18 +428,43 @@ static int start_due(struct net *n, struct err *e)
 	return due && net_share_out(n, rc ? NULL : e) ? -1 : rc;
 }
 
-static int act(struct net *n, curl_socket_t fd, int what, struct err *e)
+static int act(struct net_lane *l, curl_socket_t fd, int what, struct err *e)
 {
+	const struct net_curl *curl = l->client->curl;
 	int running;
-	CURLMcode rc = n->curl->curl_multi_socket_action(n->multi, fd, what, &running);
+	CURLMcode rc = curl->curl_multi_socket_action(l->multi, fd, what, &running);
 
-	return rc ? err_set(e, ERR_INTERNAL, "libcurl: %s", n->curl->curl_multi_strerror(rc)) : 0;
+	return rc ? err_set(e, ERR_INTERNAL, "libcurl: %s", curl->curl_multi_strerror(rc)) : 0;
+}
+
+/* When curl wants to be called at the latest. */
+static uint64_t curl_due(const struct net *n)
+{
+	uint64_t due = NET_NEVER;
+
+	for (unsigned i = 0; i < n->n_lanes; i++)
+		due = n->lanes[i]->due < due ? n->lanes[i]->due : due;
+	return due;
+}
+
+static int act_due(struct net *n, uint64_t now, struct err *e)
+{
+	for (unsigned i = 0; i < n->n_lanes; i++) {
+		struct net_lane *l = n->lanes[i];
+
+		if (l->due > now)
+			continue;
+		l->due = NET_NEVER; /* it says when again */
+		if (act(l, CURL_SOCKET_TIMEOUT, 0, e))
+			return -1;
+	}
+	return 0;
 }
 
 /* Waits until `until` (ns by n's clock) at the latest and lets curl work on what happened. */
 static int turn(struct net *n, uint64_t until, struct err *e)
 {
-	uint64_t now = net_now(n), real = time_mono_ns(), ms = until <= now ? 0 : (until - now + NET_MS - 1) / NET_MS;
+	uint64_t now = net_now(n), real = time_mono_ns(), due = curl_due(n), ms = until <= now ? 0 : (until - now + NET_MS - 1) / NET_MS;
 	struct epoll_event ev[EVENTS];
 	int got;
 
@@ -374,10 +474,10 @@ static int turn(struct net *n, uint64_t until, struct err *e)
 		return 0;
 	}
 	ms = ms < SLICE_MS ? ms : SLICE_MS;
-	if (n->curl_due <= real)
+	if (due <= real)
 		ms = 0;
-	else if (n->curl_due - real < ms * NET_MS)
-		ms = (n->curl_due - real + NET_MS - 1) / NET_MS;
+	else if (due - real < ms * NET_MS)
+		ms = (due - real + NET_MS - 1) / NET_MS;
 	got = epoll_wait(n->poll, ev, EVENTS, (int)ms);
 	if (got < 0 && errno != EINTR)
 		return err_sys(e, ERR_INTERNAL, errno, "waiting for connections");
@@ -385,15 +485,14 @@ static int turn(struct net *n, uint64_t until, struct err *e)
 		int what = (ev[i].events & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
 			   (ev[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) | (ev[i].events & EPOLLERR ? CURL_CSELECT_ERR : 0);
 
-		if (act(n, ev[i].data.fd, what, e))
+		const struct net_fd *d = &n->fds[ev[i].data.fd];
+
+		if (!d->wanted) /* it ended while it rested: curl sees that when it wants it again */
+			forget(n, ev[i].data.fd);
+		else if (act(n->lanes[d->lane], ev[i].data.fd, what, e))
 			return -1;
 	}
-	if (n->curl_due <= time_mono_ns()) {
-		n->curl_due = NET_NEVER; /* it says when again */
-		if (act(n, CURL_SOCKET_TIMEOUT, 0, e))
-			return -1;
-	}
-	return settle_all(n, e);
+	return act_due(n, time_mono_ns(), e) ? -1 : settle_all(n, e);
 }
 
 int net_step(struct net_call **done, struct net *n, unsigned max_wait_ms, struct err *e)

@@ -15,6 +15,8 @@
 #define NET_CALLS_MAX 65536
 #define NET_TARGETS_MAX 64
 #define NET_LATENCIES 64
+#define NET_LANE 32      /* requests that share a multi handle of curl */
+#define NET_LANES 1024   /* from there on lanes take more than that */
 #define NET_BUDGET_START 10.0 /* retries */
 
 struct net_flight { /* a call's private part */
@@ -42,13 +44,30 @@ struct net_target_state {
 	uint64_t latency[NET_LATENCIES], n_latencies; /* ring, for hedging */
 	uint64_t p95, p95_of;      /* and what it comes to, after so many of them */
 };
+/* Requests in a multi handle of their own: curl walks all connections of one for each request that looks for a free one, so
+ * that with a thousand in one it does little else. */
+struct net_lane {
+	struct net *client;
+	CURLM *multi;
+	uint32_t index;
+	uint64_t due;              /* when curl wants to be called without an event; NET_NEVER: not */
+};
+/* A descriptor as epoll knows it. A connection that rests between two requests stays there, which saves two calls a request;
+ * that it is closed must then be known from curl, whose other descriptors come and go unseen and do not stay. */
+struct net_fd {
+	bool connection;
+	uint32_t lane, wanted, known; /* events; known 0: epoll does not have it */
+};
 struct net {
 	struct net_opts o;
 	struct net_clock clock;
 	const struct net_curl *curl;
-	CURLM *multi;
+	struct net_lane *lanes[NET_LANES];
+	unsigned n_lanes;
+	uint64_t n_handles;        /* made so far */
 	int poll;                  /* epoll: curl's sockets */
-	uint64_t curl_due;         /* when curl wants to be called without an event; NET_NEVER: not */
+	struct net_fd *fds;        /* [n_fds] */
+	size_t n_fds;
 	struct rng rng;
 	struct net_target_state *targets[NET_TARGETS_MAX];
 	unsigned n_targets;
@@ -62,6 +81,7 @@ struct net {
 /* A request. Its handle, with all that is the same for a target, is used again and again. */
 struct net_try {
 	struct net *client;
+	struct net_lane *lane;     /* for good: there are its connections */
 	struct net_target_state *target;
 	CURL *easy;
 	struct net_try *next;      /* idle */
@@ -98,6 +118,12 @@ static inline int64_t net_unix_ms(const struct net *n)
 	return n->clock.unix_ms(n->clock.arg);
 }
 void net_move(struct net_list *to, struct net_flight *f);
+
+/* The lane of one more handle; NULL and e set: it cannot be made. */
+struct net_lane *net_lane(struct net *n, struct err *e);
+/* A connection's descriptor is new, or about to be closed. -1: no memory. */
+int net_fd_new(struct net *n, int fd);
+void net_fd_gone(struct net *n, int fd);
 
 /* ---- decisions (net_turn.c) -------------------------------------------------------------------- */
 

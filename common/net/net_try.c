@@ -2,6 +2,7 @@
 #include "config.h"
 #include "net/net_client.h"
 #include <stdlib.h>
+#include <unistd.h>
 #include "base/banned.h"
 
 #define EVENT_MAX ((size_t)16 << 20)
@@ -171,6 +172,22 @@ static int before_request(void *arg, char *ip, char *local_ip, int port, int loc
 	return t->sent++ ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
+static int on_connection(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	struct net *n = arg;
+
+	(void)purpose;
+	return net_fd_new(n, fd) ? CURL_SOCKOPT_ERROR : CURL_SOCKOPT_OK;
+}
+
+static int close_connection(void *arg, curl_socket_t fd)
+{
+	struct net *n = arg;
+
+	net_fd_gone(n, fd);
+	return close(fd);
+}
+
 #define SET(opt, val) t->client->curl->curl_easy_setopt(t->easy, opt, val)
 
 /* All that is the same for a target's requests. */
@@ -188,6 +205,10 @@ static int fixed_options(struct net_try *t, struct err *e)
 	bad |= SET(CURLOPT_WRITEDATA, t);
 	bad |= SET(CURLOPT_PREREQFUNCTION, before_request);
 	bad |= SET(CURLOPT_PREREQDATA, t);
+	bad |= SET(CURLOPT_SOCKOPTFUNCTION, on_connection);
+	bad |= SET(CURLOPT_SOCKOPTDATA, t->client);
+	bad |= SET(CURLOPT_CLOSESOCKETFUNCTION, close_connection);
+	bad |= SET(CURLOPT_CLOSESOCKETDATA, t->client);
 	bad |= SET(CURLOPT_PRIVATE, t);
 	bad |= SET(CURLOPT_ERRORBUFFER, t->detail);
 	bad |= SET(CURLOPT_CONNECTTIMEOUT_MS, (long)t->client->o.connect_timeout_ms);
@@ -290,9 +311,10 @@ static struct net_try *try_new(struct net *n, struct net_target_state *s, struct
 	buf_init(&t->own_text, (size_t)64 << 10);
 	snprintf(t->no_expect, sizeof t->no_expect, "Expect:");
 	t->easy = n->curl->curl_easy_init();
-	if (!t->easy)
+	t->lane = net_lane(n, e);
+	if (t->lane && !t->easy)
 		err_nomem(e);
-	if (!t->easy || fixed_options(t, e)) {
+	if (!t->lane || !t->easy || fixed_options(t, e)) {
 		net_try_free(t);
 		return NULL;
 	}
@@ -310,7 +332,7 @@ int net_try_start(struct net_try **out, struct net *n, struct net_call *c, uint6
 	buf_init(&t->body, n->o.body_max);
 	net_sse_init(&t->sse, EVENT_MAX);
 	t->t_start = net_now(n);
-	if (options(t, timeout_ms, e) || (n->curl->curl_multi_add_handle(n->multi, t->easy) && err_nomem(e))) {
+	if (options(t, timeout_ms, e) || (n->curl->curl_multi_add_handle(t->lane->multi, t->easy) && err_nomem(e))) {
 		net_try_free(t);
 		return -1;
 	}
@@ -322,7 +344,7 @@ int net_try_start(struct net_try **out, struct net *n, struct net_call *c, uint6
 static void leave_wire(struct net_try *t)
 {
 	if (t->added)
-		t->client->curl->curl_multi_remove_handle(t->client->multi, t->easy);
+		t->client->curl->curl_multi_remove_handle(t->lane->multi, t->easy);
 	t->added = false;
 	buf_release(&t->body);
 	net_sse_release(&t->sse);
