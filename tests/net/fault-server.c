@@ -3,7 +3,7 @@
  * shell that started it is gone.
  *
  *   fault-server [-e LINE]… [PLAN] [--chaos P] [--seed N] [--log FILE] [--port N] [--seconds N] [--requests N]
- *                [--tls CERT [--tls-name HOST] [--tls-days N]]
+ *                [--gather MS] [--tls CERT [--tls-name HOST] [--tls-days N]]
  *
  * -e LINE is a line of the plan, before those of the file PLAN. --chaos P lets a share P of all requests go wrong in one of ten
  * ways. --tls writes the server's certificate to CERT, for CURL_CA_BUNDLE.
@@ -72,7 +72,7 @@ int main(int argc, char **argv)
 	static const struct option longs[] = {
 		{ "chaos", 1, 0, 'c' }, { "seed", 1, 0, 's' }, { "log", 1, 0, 'l' }, { "port", 1, 0, 'p' },
 		{ "seconds", 1, 0, 't' }, { "requests", 1, 0, 'n' }, { "tls", 1, 0, 'T' }, { "tls-name", 1, 0, 'N' },
-		{ "tls-days", 1, 0, 'D' }, { 0 }
+		{ "tls-days", 1, 0, 'D' }, { "gather", 1, 0, 'g' }, { 0 }
 	};
 	struct fault_opts o = { .seconds = 600 };
 	double p = 0, days = 0;
@@ -91,6 +91,7 @@ int main(int argc, char **argv)
 		case 'p': o.port = (unsigned)number(optarg); break;
 		case 't': o.seconds = (unsigned)number(optarg); break;
 		case 'n': o.max_requests = number(optarg); break;
+		case 'g': o.gather_ms = (unsigned)(number(optarg) % 1000); break;
 		case 'T': o.tls = optarg; break;
 		case 'N': o.tls_name = optarg; break;
 		case 'D': num_f64(&days, str_of(optarg), -1000, 1000, NULL); break;

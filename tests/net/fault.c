@@ -12,10 +12,11 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/banned.h"
 
-#define EVENTS 256
+#define EVENTS 1024
 #define TICK_MS 20
 
 struct conn {
@@ -323,6 +324,8 @@ static void *serve(void *arg)
 		uint64_t now = time_mono_ns();
 		int ms = f->next_wake < now + TICK_MS * 1000000 ? (int)((f->next_wake - now) / 1000000) + 1 : TICK_MS, n;
 
+		if (f->o.gather_ms)
+			nanosleep(&(struct timespec){ .tv_nsec = (long)f->o.gather_ms * 1000000 }, NULL);
 		n = epoll_wait(f->poll, ev, EVENTS, f->next_wake <= now ? 0 : ms);
 		for (int i = 0; i < n; i++) {
 			struct conn *c = ev[i].data.ptr;

@@ -36,6 +36,7 @@ struct fault_opts {
 	const char *plan;      /* NULL or "": good answers */
 	uint64_t max_requests; /* it is over then; 0: no limit */
 	unsigned seconds, port; /* it is over then; 0: any free one */
+	unsigned gather_ms;    /* sleeps so long between turns: what has come by then is answered together, as from afar */
 	uint64_t seed;
 	const char *log;       /* file, or NULL */
 	const char *tls;       /* speaks TLS under a certificate of its own, written to this file; NULL: plain */
