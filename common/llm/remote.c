@@ -21,6 +21,8 @@ struct remote {
 	struct llm_ask *pending, **last_pending;
 	size_t n_pending, bytes; /* of texts to embed that are not sent yet */
 	struct call *calls;      /* under way */
+	struct call *spare;      /* to be used again, by `after` */
+	struct buf params, question; /* scratch of put_body() */
 	bool any_good;
 };
 /* A request under way: one ask, or some texts to embed. */
@@ -28,7 +30,7 @@ struct call {
 	struct net_call net;
 	struct remote *x;
 	struct call *before, *after;
-	struct llm_ask **asks; /* [n] */
+	struct llm_ask **asks, *one; /* [n]; of one it is &one */
 	size_t n;
 	struct buf bodies[NET_HOPS_MAX];
 	struct str prompt, params; /* in the arena of the first ask */
@@ -57,8 +59,10 @@ static void call_free(struct call *c)
 	for (unsigned i = 0; i < NET_HOPS_MAX; i++)
 		buf_release(&c->bodies[i]);
 	llm_stream_free(c->stream);
-	free(c->asks);
-	free(c);
+	if (c->asks != &c->one)
+		free(c->asks);
+	c->after = c->x->spare;
+	c->x->spare = c;
 }
 
 /* A text to embed, which shares a request with others; a Batch line goes as it is. */
@@ -87,8 +91,10 @@ static int put_model(struct json_w *w, const struct remote *x, const struct llm_
 		json_w_raw(w, own.raw);
 	else if (model)
 		json_w_strz(w, model);
-	else
+	else if (q->body.type == JSON_OBJECT) /* others of the Batch may name theirs */
 		return err_set(e, ERR_MISSING_FIELD, "no model is named: -m NAME");
+	else
+		return err_set(e, ERR_USAGE, "no model is named: -m NAME");
 	return 0;
 }
 
@@ -123,30 +129,27 @@ static int put_body(struct call *c, unsigned hop, struct err *e)
 {
 	struct remote *x = c->x;
 	struct llm_ask *q = c->asks[0];
-	struct buf params, question, *out = &c->bodies[hop];
+	struct buf *params = &x->params, *question = &x->question, *out = &c->bodies[hop];
 	struct json_w w = json_w(out);
 	int rc;
 
-	buf_init(&params, 2 * BUF_MAX_LINE);
-	buf_init(&question, 4 * BUF_MAX_LINE);
-	rc = is_text(q)
-		     ? llm_request_texts(&params, &question, x->setup, c->asks, c->n, e)
-		     : llm_request_put(&params, &question, &c->prompt, x->setup, &x->s->hops[hop],
-				       q, q->on_text != NULL, e);
+	buf_reset(params);
+	buf_reset(question);
+	rc = is_text(q) ? llm_request_texts(params, question, x->setup, c->asks, c->n, e)
+			: llm_request_put(params, question, &c->prompt, x->setup, &x->s->hops[hop],
+					  q, q->on_text != NULL, e);
 	if (!rc) {
 		json_w_begin(&w, '{');
 		rc = put_model(&w, x, q, hop, e);
-		buf_addz(out, params.n ? "," : "");
-		buf_adds(out, buf_str(&params));
+		buf_addz(out, params->n ? "," : "");
+		buf_adds(out, buf_str(params));
 		if (!rc && !hop)
 			rc = keep_params(c, out, e);
-		buf_addz(out, question.n ? "," : "");
-		buf_adds(out, buf_str(&question));
+		buf_addz(out, question->n ? "," : "");
+		buf_adds(out, buf_str(question));
 		buf_addc(out, '}');
 		rc = rc || buf_check(out, e) ? -1 : 0;
 	}
-	buf_release(&params);
-	buf_release(&question);
 	return rc;
 }
 
@@ -214,14 +217,15 @@ static int call_fill(struct call *c, struct err *e)
 static int call_new(struct call **out, struct remote *x, struct llm_ask *const *asks, size_t n,
 		    struct err *e)
 {
-	struct call *c = calloc(1, sizeof *c);
+	struct call *c = x->spare;
 
 	*out = c;
-	if (!c)
+	if (c)
+		x->spare = c->after;
+	else if (!(*out = c = malloc(sizeof *c)))
 		return err_nomem(e);
-	c->x = x;
-	c->n = n;
-	c->asks = ckd_alloc(n, sizeof(struct llm_ask *));
+	*c = (struct call){ .x = x, .n = n };
+	c->asks = n == 1 ? &c->one : ckd_alloc(n, sizeof(struct llm_ask *));
 	if (!c->asks) {
 		free(c);
 		return err_nomem(e);
@@ -241,6 +245,10 @@ static int send(struct remote *x, struct llm_ask *const *asks, size_t n, struct 
 	struct call *c;
 
 	if (call_new(&c, x, asks, n, &fault)) {
+		if (fault.code == ERR_USAGE) { /* all others would fail the same way */
+			*e = fault;
+			return -1;
+		}
 		for (size_t i = 0; i < n; i++) {
 			asks[i]->err = fault;
 			hand_back(x, asks[i]);
@@ -609,6 +617,14 @@ static void remote_free(struct llm_backend *b)
 	net_free(x->net);
 	while (x->calls)
 		call_free(x->calls);
+	while (x->spare) {
+		struct call *c = x->spare;
+
+		x->spare = c->after;
+		free(c);
+	}
+	buf_release(&x->params);
+	buf_release(&x->question);
 	free(x);
 }
 
@@ -627,12 +643,18 @@ int llm_remote_new(struct llm_backend **out, struct llm_service *s, const struct
 	x->batch = batch;
 	x->last = &x->done;
 	x->last_pending = &x->pending;
+	buf_init(&x->params, 2 * BUF_MAX_LINE);
+	buf_init(&x->question, 4 * BUF_MAX_LINE);
 	if (net_new(&x->net, &s->net, e)) {
 		free(x);
 		return -1;
 	}
 	for (unsigned i = 0; i < s->n_hops; i++)
 		if (net_add_target(&x->targets[i], x->net, &s->hops[i].target, e)) {
+			if (s->hops[i].url_from) {
+				e->code = ERR_OPEN;
+				err_wrap(e, "%s", s->hops[i].url_from);
+			}
 			remote_free(&x->b);
 			return -1;
 		}

@@ -12,6 +12,7 @@ struct llm_hop {
 	const char *model;          /* NULL: the record's own */
 	const char *provider;       /* of the price book; "" not known */
 	const char *max_tokens;     /* how the service calls that parameter */
+	const char *url_from;       /* where the base URL stands, for messages; NULL: --base-url */
 	struct net_target target;
 	struct net_key *key;        /* owned, or NULL */
 	unsigned on;                /* causes that lead here */

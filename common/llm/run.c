@@ -151,8 +151,14 @@ int llm_run_preview(const struct llm_run *x, struct err *e)
 	while (!(rc = record_next(&r, x->io, true, e)) && r) {
 		struct err fault;
 
-		if (preview(x, r, book, &fault))
+		if (preview(x, r, book, &fault)) {
+			if (fault.code == ERR_USAGE) {
+				*e = fault;
+				rc = -1;
+				break;
+			}
 			record_fail(r, &fault, 0);
+		}
 		rc = record_done(x->io, r, e);
 		if (rc)
 			break;

@@ -191,6 +191,15 @@ static int read_provider(struct llm_service *s, struct llm_hop *h, const struct 
 	}
 	if (!h->target.base_url)
 		return err_set(e, ERR_OPEN, "%s: providers.%s has no base_url", c->path.p, name);
+	h->url_from = "OPENAI_BASE_URL";
+	if (!openai) {
+		char from[1024];
+
+		snprintf(from, sizeof from, "%.800s: providers.%.100s.base_url", c->path.p, name);
+		h->url_from = copy(c->a, from, e);
+		if (!h->url_from)
+			return -1;
+	}
 	h->provider = price ? price : name;
 	h->max_tokens = max ? max : "max_tokens";
 	if (h->key)
@@ -272,6 +281,9 @@ static int add_fallback(struct llm_service *s, const struct config *c, const cha
 	}
 	if (!*text)
 		return err_set(e, ERR_USAGE, "--fallback: want [CAUSE,...=]MODEL");
+	if (str_ends(str_of(text), STR(".gguf")))
+		return err_set(e, ERR_USAGE, "--fallback %s: a file cannot stand in for a service: name a "
+			       "model of this service, or provider:NAME", text);
 	h->model = copy(&s->a, text, e); /* another model of the same service */
 	h->provider = s->hops[0].provider;
 	h->max_tokens = s->hops[0].max_tokens;

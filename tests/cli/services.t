@@ -85,6 +85,17 @@ has "$scratch/out" "^\{\"id\":1,\"request\":\{\"method\":\"POST\",\"url\":\"$goo
 is "$(wc -l <"$scratch/good.log")" "$n" "sends nothing"
 status 5 "a provider that is not configured" $g -m nowhere:x -p Hi
 has "$scratch/err" 'no model is named "nowhere:x", and config.json has no such provider' "is named as what it is"
+echo '{"providers":{"bad":{"base_url":"localhost:1/v1"}}}' >"$scratch/bad.json"
+mkdir -p "$scratch/badconf/llm-utils"
+mv "$scratch/bad.json" "$scratch/badconf/llm-utils/config.json"
+status 5 "a base_url that is none" env XDG_CONFIG_HOME="$scratch/badconf" $g -m bad:x -p Hi
+has "$scratch/err" 'badconf/llm-utils/config.json: providers.bad.base_url: the base URL is no URL' "names its place"
+printf '{"id":1,"text":"a"}\n{"id":2,"text":"b"}\n' >"$scratch/two"
+status 2 "a service and no model" $g --base-url "$good" "$scratch/two"
+is "$(wc -c <"$scratch/out" | tr -d ' ') $(grep -c 'no model is named: -m NAME' "$scratch/err")" "0 1" "is said once, before any answer"
+status 2 "also of what would be asked" $g --base-url "$good" --dry-run "$scratch/two"
+status 2 "a file as a fallback" $g -m here:x --fallback "$fixtures/tiny-llama.gguf" -p Hi
+has "$scratch/err" 'a file cannot stand in for a service' "and why not"
 status 2 "options of services without one" $g -m "$fixtures/tiny-llama.gguf" --rpm 3 -p Hi
 status 2 "options of local models with a service" $g -m here:x --kv-type f16 -p Hi
 OPENAI_API_KEY=sk-env-4711 OPENAI_BASE_URL=$good $g -m openai:gpt-x -n 3 -p Hi </dev/null >/dev/null
