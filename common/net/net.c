@@ -58,17 +58,19 @@ int net_fd_new(struct net *n, int fd)
 	return 0;
 }
 
-void net_fd_gone(struct net *n, int fd)
-{
-	if ((size_t)fd < n->n_fds)
-		n->fds[fd] = (struct net_fd){ 0 }; /* epoll forgets it by itself */
-}
-
 static void forget(struct net *n, int fd)
 {
 	if (n->fds[fd].known)
 		epoll_ctl(n->poll, EPOLL_CTL_DEL, fd, NULL);
 	n->fds[fd].known = 0;
+}
+
+void net_fd_gone(struct net *n, int fd)
+{
+	if ((size_t)fd >= n->n_fds)
+		return;
+	forget(n, fd);
+	n->fds[fd] = (struct net_fd){ 0 };
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
