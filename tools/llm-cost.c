@@ -389,12 +389,14 @@ static int run_report(struct cli *c, const struct opts *o, const struct record_o
 			      : isatty(1) ? PRICE_TABLE
 					  : PRICE_NDJSON;
 	struct price_report *rep = NULL;
+	struct record_opts own = *in;
 	struct buf b;
 	int failed;
 
+	own.takes_error = "unpriced"; /* they have a column */
 	buf_init(&b, BUF_MAX_TEXT);
 	failed = price_report_new(&rep, o->by ? o->by : "model", e) ||
-		 record_map(&c->tally, in, "cost", STR(""), report_record, rep, e) ||
+		 record_map(&c->tally, &own, "cost", STR(""), report_record, rep, e) ||
 		 price_report_put(&b, rep, f, e);
 	if (!failed)
 		fwrite(b.p ? b.p : "", 1, b.n, stdout);

@@ -403,6 +403,15 @@ static int duplicate(struct record *r, struct err *e)
 	return -1;
 }
 
+/* Does the tool want what failed in this way? */
+static bool is_taken(const struct record *r)
+{
+	const char *code = r->io->o.takes_error;
+	struct json_val v = json_get(r->f[F_ERROR], "code");
+
+	return code && json_key_is(str_sub(v.raw, 1, v.raw.n - 1), str_of(code));
+}
+
 /* What becomes of a line. */
 enum fate { NOTHING, TO_TOOL, FINISHED, SKIPPED };
 
@@ -429,7 +438,7 @@ static int accept(enum fate *fate, struct record *r, struct err *e)
 		return 0;
 	if (bad)
 		record_fail(r, &why, 0);
-	else if (record_has_error(r->f))
+	else if (record_has_error(r->f) && !is_taken(r))
 		r->failed = r->passed = true;
 	else
 		*fate = TO_TOOL;

@@ -46,6 +46,7 @@ struct record_opts {
 	bool tee;          /* --tee: a sink passes every record on */
 	bool text_out;     /* set by the tool: text in gives text out (llm-generate) */
 	bool unique_ids;   /* set by the tool: a repeated id is ERR_DUPLICATE_ID; resume does too */
+	const char *takes_error; /* set by the tool: records with an error of this code come to it, too */
 	bool batch;        /* set by the tool: lines of OpenAI's Batch API fail in its form, and their ids are unique */
 };
 #define RECORD_OPTS_INIT                                                                           \

@@ -51,6 +51,9 @@ is "$(sed -n 2p report)" 'one,"search, web",2026-02,2,0,1011,1,2,0.00603,0.00000
 is "$(llm-cost report -q --by day out.good | tail -n 1 | cut -c 1-41)" '{"day":"2026-02-01","calls":1,"unpriced":' "a report in records"
 echo '{"id":1,"n_tokens":1000}' | llm-cost estimate -m one -n 5 -B book.ndjson --at 2026-02-01 >est
 is "$(llm-cost report --by sku est | cut -c 1-42)" '{"sku":"acme/one","calls":1,"unpriced":0,"' "estimates are summed too"
+printf '%s\n' '{"id":1,"model":"nowhere","usage":{"prompt_tokens":3,"completion_tokens":1}}' >nowhere
+llm-cost price -q -B book.ndjson nowhere >unpriced
+is "$(llm-cost report -q --by model unpriced | cut -c 1-42)" '{"model":"nowhere","calls":1,"unpriced":1,' "what has no price is counted"
 status 2 "an unknown key is a usage error" llm-cost report --by nope out.good
 
 echo '{"id":"l","calls":[{"model":"m.gguf","model_digest":"00","created":5,"usage":{"prompt_tokens":3},"timings":{"prompt":1000,"predicted":2600}}]}' >local.ndjson
