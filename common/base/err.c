@@ -69,7 +69,7 @@ static void vset(struct err *e, enum err_code code, const char *fmt, va_list ap)
 	e->sys = 0;
 }
 
-int err_set(struct err *e, enum err_code code, const char *fmt, ...)
+int (err_set)(struct err *e, enum err_code code, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -81,7 +81,7 @@ int err_set(struct err *e, enum err_code code, const char *fmt, ...)
 	return -1;
 }
 
-int err_sys(struct err *e, enum err_code code, int errnum, const char *fmt, ...)
+int (err_sys)(struct err *e, enum err_code code, int errnum, const char *fmt, ...)
 {
 	char why[128];
 	va_list ap;
@@ -102,7 +102,7 @@ int err_sys(struct err *e, enum err_code code, int errnum, const char *fmt, ...)
 	return -1;
 }
 
-int err_wrap(struct err *e, const char *fmt, ...)
+int (err_wrap)(struct err *e, const char *fmt, ...)
 {
 	/* cppcheck-suppress ctunullpointer ; sizeof reads nothing */
 	char old[sizeof e->text];
@@ -121,7 +121,7 @@ int err_wrap(struct err *e, const char *fmt, ...)
 	return -1;
 }
 
-int err_nomem(struct err *e)
+int (err_nomem)(struct err *e)
 {
 	return err_set(e, ERR_NOMEM, "out of memory");
 }

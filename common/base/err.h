@@ -63,6 +63,17 @@ int err_sys(struct err *e, enum err_code code, int errnum, const char *fmt, ...)
 int err_wrap(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Out of memory, in one word. Returns -1. */
 int err_nomem(struct err *e);
+/* Nothing but -1: the compiler, and -fanalyzer above all, can see that a caller's success is none of these. */
+static inline int err_minus(int rc)
+{
+	if (rc != -1)
+		__builtin_unreachable();
+	return rc;
+}
+#define err_set(...) err_minus(err_set(__VA_ARGS__))
+#define err_sys(...) err_minus(err_sys(__VA_ARGS__))
+#define err_wrap(...) err_minus(err_wrap(__VA_ARGS__))
+#define err_nomem(e) err_minus(err_nomem(e))
 void err_clear(struct err *e);
 
 /* Name in an error record ("invalid_json"), or NULL for a code that ends a run. */

@@ -374,7 +374,7 @@ static bool find_prefix(struct slot **best, int32_t *have, struct llm_gen *g, st
 		*have = 0;
 		*best = NULL;
 	}
-	if (planned - *have < MIN_SHARE)
+	if (!leader || planned - *have < MIN_SHARE)
 		return false;
 	w->leader = leader;
 	w->leader_rq = leader->rq;

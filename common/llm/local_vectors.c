@@ -143,13 +143,14 @@ static int put_params(struct buf *out, struct vectors *v, const struct llm_ask *
 /* Those of an ask with dimensions of its own are its own; else v->params, which all others share. */
 static struct str params_of(struct vectors *v, struct llm_ask *q)
 {
-	struct str s = buf_str(&v->params);
 	struct buf b;
+	struct str s;
 
 	if (dims_of(v, q) == v->n_dim)
-		return s;
+		return buf_str(&v->params);
 	buf_init(&b, 1 << 16);
-	s = arena_str(q->a, put_params(&b, v, q, &q->err) ? s : buf_str(&b));
+	put_params(&b, v, q, &q->err);
+	s = arena_str(q->a, buf_str(&b));
 	buf_release(&b);
 	if (!s.p && !q->err.code)
 		err_nomem(&q->err);

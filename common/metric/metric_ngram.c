@@ -643,7 +643,7 @@ static int rouge(double *out, const struct metric *m, const struct metric_item *
 
 	*out = 0;
 	for (size_t i = 0; i < item->n_refs; i++) {
-		int64_t counts[ORDERS_MAX][3];
+		int64_t counts[ORDERS_MAX][3] = { { 0 } };
 		struct texts x = { .n = 2 };
 		size_t ends[2];
 		size_t common, hyp, ref;

@@ -251,8 +251,11 @@ const struct metric_column *metric_run_column(const struct metric_run *r, size_t
 /* The numbers of a column that are not null; *out is to be freed. */
 static int numbers_of(double **out, size_t *n, const struct metric_column *c, struct err *e)
 {
-	double *v = ckd_alloc(c->n + 1, sizeof *v);
+	double *v;
 
+	if (!c)
+		return err_set(e, ERR_INTERNAL, "there is no such column");
+	v = ckd_alloc(c->n + 1, sizeof *v);
 	*n = 0;
 	*out = v;
 	if (!v)

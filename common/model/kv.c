@@ -237,8 +237,8 @@ int model_seq_fork(model_seq *out, struct model_kv *kv, model_seq from, int32_t 
 		return err_set(e, ERR_INTERNAL, "sequence %d has no %d positions to share", from, n);
 	if (model_seq_new(out, kv, e))
 		return -1;
-	q = get(kv, *out);
-	src = get(kv, from); /* the table may have moved */
+	q = &kv->seqs[*out];
+	src = &kv->seqs[from]; /* the table may have moved */
 	if (room(q, pages, e))
 		goto fail;
 	for (; q->n_pages < pages; q->n_pages++) {

@@ -286,7 +286,7 @@ static int try_now(struct net *n, struct net_flight *f, struct err *e)
 /* The 95th percentile of a target's latest latencies, or NET_NEVER while too few are known. */
 static uint64_t p95(struct net_target_state *s)
 {
-	uint64_t v[NET_LATENCIES], n = s->n_latencies < NET_LATENCIES ? s->n_latencies : NET_LATENCIES;
+	uint64_t v[NET_LATENCIES] = { 0 }, n = s->n_latencies < NET_LATENCIES ? s->n_latencies : NET_LATENCIES;
 
 	if (n < HEDGE_AFTER || s->p95_of == s->n_latencies)
 		return s->p95;

@@ -6,6 +6,9 @@
  * exp(x) for x <= 0, to 1.2e-7 relative: x = n ln 2 + r, |r| <= ln(2) / 2, a polynomial of degree 6
  * in r (Taylor), times 2^n; 0 below -87.
  */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpragmas" /* clang */
+#pragma GCC diagnostic ignored "-Wanalyzer-shift-count-overflow" /* gcc 12 takes the vector for a small integer */
 static inline sample_vec exp_neg(sample_vec x)
 {
 	sample_ivec dead = x < -87.0f;
@@ -23,6 +26,7 @@ static inline sample_vec exp_neg(sample_vec x)
 	p = p * r + 1.0f;
 	return (sample_vec)(((sample_ivec)p + n) & ~dead);
 }
+#pragma GCC diagnostic pop
 
 /* exp(x[0..3] - max) + … of every eighth group of four up to `n`. */
 static inline sample_vec add_up(const float *x, size_t n, float max)

@@ -196,6 +196,8 @@ static int eval_args(struct jargs *out, struct jinja *j, const struct jn *list)
 				return -1;
 			continue;
 		}
+		if (!out->kw) /* not with a count above 0 */
+			return -1;
 		out->kw[out->n_kw].name = x->s;
 		if (eval(&out->kw[out->n_kw++].v, j, x->a))
 			return -1;

@@ -251,6 +251,7 @@ struct jargs {
 
 /* All return -1 with j->e set ("template NAME, line N: …"). */
 int jinja_fail(struct jinja *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define jinja_fail(...) err_minus(jinja_fail(__VA_ARGS__))
 int jinja_step(struct jinja *j, uint64_t n);
 void *jinja_alloc(struct jinja *j, size_t n, size_t size);
 

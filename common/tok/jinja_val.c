@@ -3,7 +3,7 @@
 #include "tok/jinja_impl.h"
 #include <math.h>
 
-int jinja_fail(struct jinja *j, const char *fmt, ...)
+int (jinja_fail)(struct jinja *j, const char *fmt, ...)
 {
 	va_list ap;
 	char text[512];
