@@ -151,7 +151,7 @@ int kern_blas_open(struct kern_ops *out, const struct kern_ops *base, struct err
  * strip's rows where fewer than KERN_STEP remain, and that strip's outputs for all columns.
  */
 #define KERN_STEP 32
-#define KERN_CHUNK 640                                          /* int8, columns */
+#define KERN_CHUNK 512                                          /* int8, columns */
 #define KERN_UNPACKED ((KERN_CHUNK / 32) * KERN_STEP * (32 + 16)) /* bytes */
 #define KERN_TAIL ((size_t)KERN_STEP * 768)
 
