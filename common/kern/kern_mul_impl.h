@@ -321,6 +321,9 @@ static void strip_int8(struct strip *s, const struct unpacker *u, const struct k
 			const uint8_t *q = (const uint8_t *)a->q + (size_t)j * a_ld + (size_t)b * sizeof(struct act32);
 
 			c = tile_cols(a->n - j, VEC_COLS);
+			for (int64_t i = 0; i < c && j + c + i < a->n; i++) /* the next tile's columns */
+				for (int64_t k = 0; k < n * (int64_t)sizeof(struct act32); k += 64)
+					vec_prefetch(q + (size_t)(c + i) * a_ld + k);
 			for (int k = 0; k < a->parts * (KERN_STEP / 16 / P); k++) {
 				int i = k / a->parts, h = k % a->parts;
 
