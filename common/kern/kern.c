@@ -91,7 +91,7 @@ size_t kern_act_bytes(uint32_t weight_type, int parts, int64_t cols, int64_t n)
 	case KERN_BF16:
 		return kern_lines(cols, 2) * (size_t)n;
 	default:
-		return kern_act_stride(cols) * (size_t)n * (size_t)parts;
+		return (size_t)n * (kern_act_stride(cols) * (size_t)parts + (parts > 1 ? 4 * kern_mask_words(cols) : 0));
 	}
 }
 

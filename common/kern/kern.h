@@ -60,14 +60,15 @@ struct kern_mat {
 };
 /*
  * Activations prepared once for a matrix's type and shared by all matrices that read them (Q, K and V; gate and up).
- * Int8 products read them in 8 bits (parts 1), or as the sum of two such, 15 bits at twice the work (parts 2: encoders,
- * whose vectors are compared to the fourth digit). Memory is the caller's: kern_act_bytes(type, parts, cols, n).
+ * Int8 products read them in 8 bits (parts 1). With parts 2 (encoders, whose vectors are compared to the fourth digit) blocks
+ * of 32 that stand out of their column keep a second part, 15 bits in all: a few in a hundred, which would else lose most, since
+ * one large element makes the steps of all coarse. Memory is the caller's: kern_act_bytes(type, parts, cols, n).
  */
 enum kern_form { KERN_F32, KERN_BF16, KERN_INT8 }; /* for weights in F32 or F16, in BF16, quantized */
 struct kern_act {
 	const float *x;   /* [n, ld] f32 */
 	int64_t ld;
-	void *q;          /* the prepared form: n columns; in int8 those of the first part, then those of the second */
+	void *q;          /* the prepared form: n columns; in int8 those of the first part, of the second, and which blocks have one */
 	int64_t cols, n;  /* elements a column, columns */
 	int parts;
 	enum kern_form form;

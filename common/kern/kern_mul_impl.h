@@ -224,22 +224,23 @@ QUANT(iq4_xs, 136, begin_iq4_xs, 1, 0, 7, 1)
 static const struct unpacker {
 	unpack_fn *unpack;
 	tile_fn *const *tiles;
+	size_t rec;    /* bytes a record */
 	uint8_t shift; /* log2 of the zero point */
 	near_fn *near[VEC_NEAR];
 } unpackers[T_N] = {
-	[T_Q4_0] = { unpack_q4_0, tiles_zero, 3, NEARS(q4_0) },
-	[T_Q4_1] = { unpack_q4_1, tiles_min, 0, NEARS(q4_1) },
-	[T_Q5_0] = { unpack_q5_0, tiles_zero, 4, NEARS(q5_0) },
-	[T_Q5_1] = { unpack_q5_1, tiles_min, 0, NEARS(q5_1) },
-	[T_Q8_0] = { unpack_q8_0, tiles_wide, 7, NEARS(q8_0) },
-	[T_IQ4_NL] = { unpack_iq4_nl, tiles_wide, 7, NEARS(iq4_nl) },
-	[T_MXFP4] = { unpack_mxfp4, tiles_zero, 4, NEARS(mxfp4) },
-	[T_Q2_K] = { unpack_q2_k, tiles_min16, 0, NEARS(q2_k) },
-	[T_Q3_K] = { unpack_q3_k, tiles_zero16, 2, NEARS(q3_k) },
-	[T_Q4_K] = { unpack_q4_k, tiles_min, 0, NEARS(q4_k) },
-	[T_Q5_K] = { unpack_q5_k, tiles_min, 0, NEARS(q5_k) },
-	[T_Q6_K] = { unpack_q6_k, tiles_zero16, 5, NEARS(q6_k) },
-	[T_IQ4_XS] = { unpack_iq4_xs, tiles_wide, 7, NEARS(iq4_xs) },
+	[T_Q4_0] = { unpack_q4_0, tiles_zero, REC(1, 0), 3, NEARS(q4_0) },
+	[T_Q4_1] = { unpack_q4_1, tiles_min, REC(1, 1), 0, NEARS(q4_1) },
+	[T_Q5_0] = { unpack_q5_0, tiles_zero, REC(1, 0), 4, NEARS(q5_0) },
+	[T_Q5_1] = { unpack_q5_1, tiles_min, REC(1, 1), 0, NEARS(q5_1) },
+	[T_Q8_0] = { unpack_q8_0, tiles_wide, REC(1, 0), 7, NEARS(q8_0) },
+	[T_IQ4_NL] = { unpack_iq4_nl, tiles_wide, REC(1, 0), 7, NEARS(iq4_nl) },
+	[T_MXFP4] = { unpack_mxfp4, tiles_zero, REC(1, 0), 4, NEARS(mxfp4) },
+	[T_Q2_K] = { unpack_q2_k, tiles_min16, REC(2, 1), 0, NEARS(q2_k) },
+	[T_Q3_K] = { unpack_q3_k, tiles_zero16, REC(2, 0), 2, NEARS(q3_k) },
+	[T_Q4_K] = { unpack_q4_k, tiles_min, REC(1, 1), 0, NEARS(q4_k) },
+	[T_Q5_K] = { unpack_q5_k, tiles_min, REC(1, 1), 0, NEARS(q5_k) },
+	[T_Q6_K] = { unpack_q6_k, tiles_zero16, REC(2, 0), 5, NEARS(q6_k) },
+	[T_IQ4_XS] = { unpack_iq4_xs, tiles_wide, REC(1, 0), 7, NEARS(iq4_xs) },
 };
 
 /* ---- strips ------------------------------------------------------------------------------------- */
@@ -307,9 +308,35 @@ static void strip_near(const struct strip *s, const struct unpacker *u, const st
 	}
 }
 
+/* The masks of all columns' second parts. */
+static inline uint32_t *act_masks(const struct kern_act *a)
+{
+	return (void *)((uint8_t *)a->q + 2 * kern_act_stride(a->cols) * (size_t)a->n);
+}
+
+/* The second parts of columns [j, j + c) in the n blocks from b on, which lie unpacked: one block of all c where one has it. */
+static void strip_second(const struct strip *s, const struct unpacker *u, const struct kern_act *a, int64_t j, int64_t c, int64_t b,
+			 int64_t n, size_t half)
+{
+	size_t a_ld = kern_act_stride(a->cols), words = kern_mask_words(a->cols);
+	const uint32_t *mask = act_masks(a) + (size_t)j * words + b / 32;
+	const uint8_t *q = (const uint8_t *)a->q + (size_t)(a->n + j) * a_ld + (size_t)b * sizeof(struct act32);
+	uint64_t any = 0;
+
+	for (int64_t i = 0; i < c; i++, mask += words)
+		any |= mask[0] | (uint64_t)mask[1] << 32;
+	for (any = any >> b % 32 & ((1u << n) - 1); any; any &= any - 1) {
+		size_t k = (size_t)__builtin_ctzll(any);
+
+		for (int i = 0; i < KERN_STEP / 16 / P; i++)
+			u->tiles[c - 1](s->out + j * s->ld + 16 * P * i, s->ld, s->unpacked + (size_t)i * half + k * u->rec,
+					q + k * sizeof(struct act32), a_ld, 1, false, u->shift);
+	}
+}
+
 static void strip_int8(struct strip *s, const struct unpacker *u, const struct kern_act *a)
 {
-	size_t a_ld = kern_act_stride(a->cols), part = a_ld * (size_t)a->n, half = KERN_UNPACKED / (KERN_STEP / 16) * P;
+	size_t a_ld = kern_act_stride(a->cols), half = KERN_UNPACKED / (KERN_STEP / 16) * P;
 	int64_t nb = a->cols / 32, unit = kern_block(s->w->type) / 32, most = KERN_CHUNK / 32 / unit * unit;
 	int64_t chunks = (nb + most - 1) / most, per = ((nb + chunks - 1) / chunks + unit - 1) / unit * unit;
 
@@ -324,12 +351,11 @@ static void strip_int8(struct strip *s, const struct unpacker *u, const struct k
 			for (int64_t i = 0; i < c && j + c + i < a->n; i++) /* the next tile's columns */
 				for (int64_t k = 0; k < n * (int64_t)sizeof(struct act32); k += 64)
 					vec_prefetch(q + (size_t)(c + i) * a_ld + k);
-			for (int k = 0; k < a->parts * (KERN_STEP / 16 / P); k++) {
-				int i = k / a->parts, h = k % a->parts;
-
-				u->tiles[c - 1](s->out + j * s->ld + 16 * P * i, s->ld, s->unpacked + (size_t)i * half,
-						q + (size_t)h * part, a_ld, n, b == 0 && h == 0, u->shift);
-			}
+			for (int i = 0; i < KERN_STEP / 16 / P; i++)
+				u->tiles[c - 1](s->out + j * s->ld + 16 * P * i, s->ld, s->unpacked + (size_t)i * half, q, a_ld, n,
+						b == 0, u->shift);
+			if (a->parts > 1)
+				strip_second(s, u, a, j, c, b, n, half);
 		}
 	}
 }
@@ -404,6 +430,31 @@ INLINE void act_block(struct act32 *o, vf x[2])
 	x[1] = vf_fma(back, vf_of(r), x[1]);
 }
 
+/* Column j in two parts; where the second one is not wanted its record is all zeros. */
+static void act_column(struct kern_act *a, int64_t j, struct act32 *o, const float *x)
+{
+	struct act32 *second = (void *)((uint8_t *)o + (size_t)a->n * kern_act_stride(a->cols));
+	size_t words = kern_mask_words(a->cols);
+	uint32_t *mask = act_masks(a) + (size_t)j * words;
+	vf squares = vf_set1(0);
+
+	for (int64_t k = 0; k < a->cols; k += 16)
+		squares = vf_fma(vf_load(x + k), vf_load(x + k), squares);
+	float most = KERN_STANDS_OUT / 127.0f * __builtin_sqrtf(vf_sum(squares) / (float)a->cols);
+	memset(mask, 0, 4 * words);
+	for (int64_t b = 0; b < a->cols / 32; b++) {
+		vf t[2] = { vf_load(x + 32 * b), vf_load(x + 32 * b + 16) };
+
+		act_block(&o[b], t);
+		if (o[b].d > most) {
+			act_block(&second[b], t);
+			mask[b / 32] |= 1u << b % 32;
+		} else {
+			memset(&second[b], 0, sizeof *second);
+		}
+	}
+}
+
 /* To the nearest, even where two are as near. */
 static void act_bf16(uint16_t *o, const float *x, int64_t n)
 {
@@ -426,18 +477,20 @@ static void act_prepare(struct kern_act *a, int64_t from, int64_t to)
 	if (a->form != KERN_INT8)
 		return;
 
-	size_t stride = kern_act_stride(a->cols), part = stride * (size_t)a->n;
+	size_t stride = kern_act_stride(a->cols);
 
 	for (int64_t j = from; j < to; j++) {
 		uint8_t *o = (uint8_t *)a->q + (size_t)j * stride;
 		const float *x = a->x + j * a->ld;
 
+		if (a->parts > 1) {
+			act_column(a, j, (void *)o, x);
+			continue;
+		}
 		for (int64_t k = 0; k < a->cols; k += 32, o += sizeof(struct act32)) {
 			vf t[2] = { vf_load(x + k), vf_load(x + k + 16) };
 
 			act_block((void *)o, t);
-			if (a->parts > 1)
-				act_block((void *)(o + part), t);
 		}
 	}
 }

@@ -336,12 +336,56 @@ static void test_types(void)
 	   "rows that 256 does not divide fall back");
 }
 
+/* Inputs that mostly go one way: with feedback, rounding errors along it cancel. */
+static void test_feedback(void)
+{
+	enum { COLS = 64, N = 200 };
+	static float x[N * COLS], weight[N], w[COLS], errors[COLS], back[COLS];
+	struct kern_act a = { .x = x, .ld = COLS, .cols = COLS, .n = N };
+	struct rng rng = { 5, 6, 7 };
+	double sum[2] = { 0 };
+	uint8_t row[COLS / 32 * 34];
+	struct err e;
+
+	for (int t = 0; t < N; t++) {
+		float z = 1 + (float)rng_normal(&rng);
+
+		weight[t] = 1;
+		for (int k = 0; k < COLS; k++)
+			x[t * COLS + k] = z * (float)(1 + k % 3) + 0.1f * (float)rng_normal(&rng);
+	}
+	struct feedback *f = feedback_new(&a, weight, &e);
+	for (int r = 0; r < 50; r++) {
+		for (int k = 0; k < COLS; k++)
+			w[k] = (float)rng_normal(&rng);
+		for (int i = 0; i < 2; i++) {
+			if (i)
+				feedback_row(row, w, errors, COLS, f);
+			else
+				kern_quantize(row, w, GGUF_Q8_0, COLS, NULL);
+			kern_dequant(back, row, GGUF_Q8_0, COLS);
+			for (int t = 0; t < N; t++) {
+				double s = 0;
+
+				for (int k = 0; k < COLS; k++)
+					s += (double)(w[k] - back[k]) * (double)x[t * COLS + k];
+				sum[i] += s * s;
+			}
+		}
+	}
+	OK(f && sum[1] < sum[0] / 10, "rounding with feedback: squared error %.3g, without %.3g", sum[1], sum[0]);
+	feedback_free(f);
+	x[7] = NAN;
+	OK(!feedback_new(&a, weight, &e) && e.code == ERR_MODEL_FAULT, "inputs that are not finite are refused");
+}
+
 int main(void)
 {
 	static char dir[] = "import_test.XXXXXX";
 
 	if (!begin(dir))
 		return 1;
+	test_feedback();
 	test_types();
 	test_llama();
 	test_llama_forms();

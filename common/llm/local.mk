@@ -1,4 +1,4 @@
-common_libcommon_a_SOURCES += %D%/llm.h %D%/registry.c %D%/pack_impl.h %D%/pack.c %D%/quantize.c \
+common_libcommon_a_SOURCES += %D%/llm.h %D%/registry.c %D%/pack_impl.h %D%/pack.c %D%/quantize.c %D%/feedback.c %D%/feedback_texts.inc \
 	%D%/import_impl.h %D%/import.c %D%/import_arch.c %D%/import_keys.c %D%/import_st.c %D%/import_llama.c \
 	%D%/import_qwen.c %D%/import_gemma.c %D%/import_gpt.c %D%/import_bert.c %D%/facts.c %D%/verify.c %D%/doctor.c
 common_libcommon_a_SOURCES += %D%/llm.c %D%/gen_impl.h %D%/gen_text.c %D%/generate.c %D%/embed.c %D%/score.c \

@@ -135,8 +135,11 @@ uint32_t pack_type(const struct pack_kind *k, const struct pack_model *m, struct
 
 	if (gguf_type_info(t)->block == 1)
 		return t;
-	/* MiniLM in Q8_0, lowest cosine of 1050 texts: 0.99942 with V in F16, with the attention's output, too, 0.99954 */
-	if (m->encoder && (has(name, "attn_v.weight") || has(name, "attn_output.weight")))
+	/*
+	 * MiniLM in Q8_0 with feedback, lowest cosine of 1050 texts and of 1819 others, single words and whole pages among
+	 * them: 0.99958 and 0.99946; with V in F16 0.99972 and 0.99956.
+	 */
+	if (m->encoder && (has(name, "attn_v.weight") || (!m->tuned && has(name, "attn_output.weight"))))
 		return GGUF_F16;
 	t = type_by_name(k, m, name, ne0);
 	while (ne0 % gguf_type_info(t)->block || !kern_can_quantize(t))
@@ -274,7 +277,9 @@ static void convert_row(const struct slab *s, unsigned worker, int64_t row, uint
 	for (int64_t k = 0; it->type == GGUF_F16 && k < it->ne[0]; k++)
 		if (fabsf(x[k]) > 65504.0f)
 			s->bad[worker] = TOO_LARGE;
-	if (it->type == GGUF_F32)
+	if (it->feedback)
+		feedback_row(out, x, x + it->ne[0], it->ne[0], it->feedback);
+	else if (it->type == GGUF_F32)
 		memcpy(out, x, s->out_row);
 	else
 		kern_quantize(out, x, it->type, it->ne[0], NULL);

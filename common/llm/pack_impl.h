@@ -20,7 +20,8 @@ struct pack_model {
 	bool tied; /* no output.weight: token_embd serves as both */
 	uint32_t n_layer;
 	uint32_t n_expert;
-	bool encoder; /* keeps its values (attn_v) in F16 */
+	bool encoder; /* keeps its values (attn_v) in F16, and what attention gives (attn_output) */
+	bool tuned;   /* but that not where weights are rounded by what they read */
 };
 /* A matrix that may be quantized; norms, biases, positions and the like are not. */
 bool pack_is_weight(struct str name, uint32_t n_dims);
@@ -44,11 +45,26 @@ struct pack_item {
 					step[2]; or NULL */
 	const uint8_t *scales; /* src.data are MXFP4 blocks of 16 bytes as gpt-oss has them, these
 				  their exponents */
+	const struct feedback *feedback; /* Q8_0 is rounded by what the matrix reads, or NULL */
 	float add;             /* to every value */
 	int64_t heads; /* > 0: rows of each head from [2, d/2] to [d/2, 2] (rotary order of NORM) */
 };
 /* Tensor t as it is, under another name. */
 struct pack_item pack_item_of(const char *name, const struct gguf_tensor *t);
+/*
+ * What the matrices of an encoder read, learned from a few texts of ours: a weight's rounding error is made good by
+ * the weights behind it in its row. The same bytes on any ISA and number of threads.
+ */
+struct feedbacks;
+int feedbacks_learn(struct feedbacks **out, const struct gguf *g, struct os_pool *pool, struct err *e);
+const struct feedback *feedbacks_find(const struct feedbacks *f, const struct gguf_tensor *t);
+void feedbacks_free(struct feedbacks *f);
+/* From the columns x->x (f32, a multiple of 32 elements each) and their weights [x->n]. NULL: out of memory, or not finite. */
+struct feedback *feedback_new(const struct kern_act *x, const float *weight, struct err *e);
+void feedback_free(struct feedback *f);
+/* One row of n weights to Q8_0; errors: room for n floats. */
+void feedback_row(uint8_t *out, const float *x, float *errors, int64_t n, const struct feedback *f);
+
 /* Declares the items. */
 int pack_declare(struct gguf_writer *w, const struct pack_item *items, size_t n, struct err *e);
 /* Streams their data; memory is one slab and a row a worker. */

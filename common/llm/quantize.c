@@ -49,15 +49,23 @@ static const char *arch_key(char key[128], const struct gguf *g, const char *suf
 	return key;
 }
 
+static bool is_encoder(const struct gguf *g)
+{
+	char key[128];
+
+	return !gguf_bool_or(g, arch_key(key, g, "attention.causal"), true);
+}
+
 static int plan(struct pack_item *items, struct arena *a, const struct gguf *g,
-		const struct pack_kind *k, struct err *e)
+		const struct pack_kind *k, const struct feedbacks *f, struct err *e)
 {
 	char key[128];
 	struct pack_model m = {
+		.tuned = f != NULL,
 		.tied = !gguf_find_tensor(g, "output.weight"),
 		.n_layer = gguf_u32_or(g, arch_key(key, g, "block_count"), 0),
 		.n_expert = gguf_u32_or(g, arch_key(key, g, "expert_count"), 0),
-		.encoder = !gguf_bool_or(g, arch_key(key, g, "attention.causal"), true),
+		.encoder = is_encoder(g),
 	};
 
 	for (size_t i = 0; i < gguf_n_tensors(g); i++) {
@@ -72,6 +80,8 @@ static int plan(struct pack_item *items, struct arena *a, const struct gguf *g,
 		items[i].type = pack_type(k, &m, name, t->ne[0]);
 		if (check_source(t, items[i].type, e))
 			return -1;
+		if (f && items[i].type == GGUF_Q8_0 && t->type != GGUF_Q8_0)
+			items[i].feedback = feedbacks_find(f, t);
 	}
 	return 0;
 }
@@ -83,6 +93,7 @@ int llm_quantize(const char *in_path, const char *out_path, const char *type, st
 	struct gguf *g = NULL;
 	struct gguf_writer *w = NULL;
 	struct pack_item *items = NULL;
+	struct feedbacks *f = NULL;
 	struct arena a;
 	int r = -1;
 
@@ -95,7 +106,14 @@ int llm_quantize(const char *in_path, const char *out_path, const char *type, st
 		goto out;
 	}
 	pack_say(watch, "%zu tensors of %s", gguf_n_tensors(g), in_path);
-	if (plan(items, &a, g, k, e) || gguf_writer_new(&w, out_path, e) || copy_keys(w, g, k, e) ||
+	if (is_encoder(g) && k->type == GGUF_Q8_0) {
+		pack_say(watch, "reading a few texts with %s, to round its weights by what they meet", in_path);
+		if (feedbacks_learn(&f, g, pool, e)) {
+			err_wrap(e, "%s", in_path);
+			goto out;
+		}
+	}
+	if (plan(items, &a, g, k, f, e) || gguf_writer_new(&w, out_path, e) || copy_keys(w, g, k, e) ||
 	    pack_declare(w, items, gguf_n_tensors(g), e)) {
 		err_wrap(e, "%s", in_path);
 		goto out;
@@ -111,6 +129,7 @@ out:
 	gguf_writer_abort(w);
 	gguf_close(g);
 	free(items);
+	feedbacks_free(f);
 	arena_release(&a);
 	return r;
 }

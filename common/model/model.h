@@ -108,4 +108,11 @@ int model_encode(struct model *m, const int32_t *ids, const int32_t *start, int3
 int model_encode_pairs(struct model *m, const int32_t *ids, const int32_t *start, const int32_t *second, int32_t n_docs,
 		       bool normalize, float *out, struct err *e);
 
+/*
+ * From now on see(arg, w, x) is called for each product of dense layers, before it is done, by one thread: the matrix w, as it
+ * lies in the file (or a part of its rows), will read x->n columns of x->cols at x->x, x->ld apart. NULL: no more.
+ */
+typedef void model_see_fn(void *arg, const struct kern_mat *w, const struct kern_act *x);
+void model_observe(struct model *m, model_see_fn *see, void *arg);
+
 #endif

@@ -29,7 +29,7 @@ struct lin { /* out [rows] = w [rows, cols] x + b; data NULL: none; b may be NUL
 	struct kern_mat w;
 	const float *b;
 	const struct lora *lora;
-	bool wide; /* its inputs keep 15 bits, not 8 (kern_act) */
+	bool wide; /* its inputs keep a second part (kern_act) */
 };
 struct experts { /* matrices and biases of expert 0; those of expert i lie i steps behind */
 	struct lin router;
@@ -108,6 +108,8 @@ struct model {
 	size_t page_bytes;   /* KERN_KV_PAGE positions of all layers */
 	/* buffers of a step */
 	struct work *work;
+	model_see_fn *see;
+	void *see_arg;
 };
 
 /* Bytes of one head's keys (values) in a page, positions one behind the other; 0 where the type cannot hold them. */

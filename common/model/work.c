@@ -315,6 +315,8 @@ void mul_all(struct model *m, unsigned worker, const struct mul *muls, size_t n)
 		total += muls[k].act->n ? muls[k].w->w.rows : 0;
 		adapted |= muls[k].w->lora != NULL;
 	}
+	for (size_t k = 0; m->see && worker == 0 && k < n; k++)
+		m->see(m->see_arg, &muls[k].w->w, muls[k].act);
 	if (adapted)
 		lora_down_all(m, worker, muls, n);
 	chunk = total / chunks(m);
