@@ -20,8 +20,8 @@ struct pack_model {
 	bool tied; /* no output.weight: token_embd serves as both */
 	uint32_t n_layer;
 	uint32_t n_expert;
-	bool encoder; /* keeps its values (attn_v) in F16, and what attention gives (attn_output) */
-	bool tuned;   /* but that not where weights are rounded by what they read */
+	bool encoder; /* keeps its values (attn_v) and what attention gives (attn_output) in F16 */
+	bool tuned;   /* where weights are rounded by what they read: the values alone, in BF16 */
 };
 /* A matrix that may be quantized; norms, biases, positions and the like are not. */
 bool pack_is_weight(struct str name, uint32_t n_dims);
