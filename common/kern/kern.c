@@ -202,10 +202,10 @@ bool kern_all_finite(const float *x, int64_t n)
 
 size_t kern_attn_scratch(int64_t n_q, int64_t d, int64_t dv)
 {
-	size_t d8 = ((size_t)d + 7) / 8 * 8, dvp = ((size_t)dv + 15) / 16 * 16;
+	size_t dvp = ((size_t)dv + 15) / 16 * 16;
 
 	(void)n_q; /* rows go in groups of KERN_ATTN_ROWS */
-	return 4 * (KERN_KV_PAGE * (2 * d8 + dvp) + KERN_ATTN_ROWS * (dvp + KERN_KV_PAGE));
+	return 4 * (KERN_KV_PAGE * (2 * (size_t)d + dvp) + KERN_ATTN_ROWS * (dvp + KERN_KV_PAGE));
 }
 
 void kern_attn(float *out, int64_t ld_out, const struct kern_attn *a, void *scratch)
@@ -213,9 +213,14 @@ void kern_attn(float *out, int64_t ld_out, const struct kern_attn *a, void *scra
 	in_force()->attn(out, ld_out, a, scratch);
 }
 
-void kern_kv_store(void *out, const float *x, uint32_t kv_type, int64_t n)
+void kern_k_store(void *page, int64_t i, const float *x, uint32_t kv_type, int64_t n)
 {
-	in_force()->kv_store(out, x, kv_type, n);
+	in_force()->k_store(page, i, x, kv_type, n);
+}
+
+void kern_v_store(void *out, const float *x, uint32_t kv_type, int64_t n)
+{
+	in_force()->v_store(out, x, kv_type, n);
 }
 
 float kern_dot(const float *a, const float *b, int64_t n)

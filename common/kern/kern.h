@@ -112,8 +112,9 @@ bool kern_all_finite(const float *x, int64_t n);
 
 /*
  * Online-softmax attention for query rows that share one KV head: the query heads of a group, at one or many positions.
- * q, out [n_q, d] and [n_q, dv] with row strides ld_q, ld_out (floats). Position p's key is `kv_type` (F16, F32 or Q8_0)
- * at (const char *)k + page[p / KERN_KV_PAGE] * k_page + (p % KERN_KV_PAGE) * k_stride, values likewise.
+ * q, out [n_q, d] and [n_q, dv] with row strides ld_q, ld_out (floats). A page holds KERN_KV_PAGE positions in `kv_type`
+ * (F16, F32 or Q8_0). Page n's keys are at (const char *)k + page[n] * k_page: for each element a line of all positions,
+ * but Q8_0 position by position, k_stride apart; its values at v + page[n] * v_page, position by position, v_stride apart.
  * Row i sees positions [lo[i], hi[i]). `sink` [n_q] (a logit in the denominator and the maximum) or NULL. softcap 0: none.
  * Keys go in blocks of fixed size that begin at position 0: a row's bits depend on its own q and range alone.
  */
@@ -131,8 +132,9 @@ struct kern_attn {
 };
 void kern_attn(float *out, int64_t ld_out, const struct kern_attn *a, void *scratch);
 size_t kern_attn_scratch(int64_t n_q, int64_t d, int64_t dv); /* bytes */
-/* Store n floats as kv_type (F16 rounds to nearest even; Q8_0 in blocks of 32). */
-void kern_kv_store(void *out, const float *x, uint32_t kv_type, int64_t n);
+/* Store n floats as kv_type (F16 rounds to nearest even; Q8_0 in blocks of 32): a key as position i of its page, a value. */
+void kern_k_store(void *page, int64_t i, const float *x, uint32_t kv_type, int64_t n);
+void kern_v_store(void *out, const float *x, uint32_t kv_type, int64_t n);
 
 /* ---- dot products for search and plain f32 work ------------------------------------------------ */
 

@@ -140,7 +140,8 @@ struct kern_ops {
 	void (*rope)(float *x, const float *cos, const float *sin, int64_t n_rot, bool neox);
 	bool (*all_finite)(const float *x, int64_t n);
 	void (*attn)(float *out, int64_t ld_out, const struct kern_attn *a, void *scratch);
-	void (*kv_store)(void *out, const float *x, uint32_t kv_type, int64_t n);
+	void (*k_store)(void *page, int64_t i, const float *x, uint32_t kv_type, int64_t n);
+	void (*v_store)(void *out, const float *x, uint32_t kv_type, int64_t n);
 	float (*dot)(const float *a, const float *b, int64_t n);
 	void (*dots)(float *out, const float *q, const float *rows, int64_t ld, int64_t n, int64_t d);
 	void (*dots_u8s8)(int32_t *out, const int8_t *q, const uint8_t *rows, int64_t ld, int64_t n, int64_t d);

@@ -93,47 +93,14 @@ INLINE void tile(float *out, int64_t ld, const uint8_t *w, const uint8_t *a, siz
 			vf_store(out + c * ld + 16 * p, acc[p][c]);
 }
 
-/* out[c * ld + row] (+)= sum over k of lines of `step` bytes times x[c * ldx + k]; R panels. */
-INLINE void tile_f32(float *out, int64_t ld, const uint8_t *w, size_t step, const float *x, int64_t ldx, int64_t nk,
-		     bool first, const int C, const int R)
-{
-	vf acc[P][VEC_COLS_F32];
-
-	UNROLL for (int c = 0; c < C; c++)
-		UNROLL for (int p = 0; p < R; p++)
-			acc[p][c] = first ? vf_set1(0) : vf_load(out + c * ld + 16 * p);
-	for (int64_t k = 0; k < nk; k++, w += step) {
-		vf wl[P];
-
-		UNROLL for (int p = 0; p < R; p++)
-			wl[p] = vf_load(w + 64 * p);
-		UNROLL for (int c = 0; c < C; c++) {
-			vf xk = vf_set1(x[c * ldx + k]);
-			UNROLL for (int p = 0; p < R; p++)
-				acc[p][c] = vf_fma(wl[p], xk, acc[p][c]);
-		}
-	}
-	UNROLL for (int c = 0; c < C; c++)
-		UNROLL for (int p = 0; p < R; p++)
-			vf_store(out + c * ld + 16 * p, acc[p][c]);
-}
-
 typedef void tile_fn(float *out, int64_t ld, const uint8_t *w, const uint8_t *a, size_t a_ld, int64_t nb, bool first,
 		     int shift);
-typedef void tile_f32_fn(float *out, int64_t ld, const uint8_t *w, size_t step, const float *x, int64_t ldx,
-			 int64_t nk, bool first);
 
 #define TILE(name, C, groups, mins, wide)                                                                             \
 	static void name##C(float *out, int64_t ld, const uint8_t *w, const uint8_t *a, size_t a_ld,            \
 			    int64_t nb, bool first, int shift)                                                  \
 	{                                                                                                       \
 		tile(out, ld, w, a, a_ld, nb, first, shift, C, groups, mins, wide);                                   \
-	}
-#define TILE_F32(name, C, R)                                                                                    \
-	static void name##C(float *out, int64_t ld, const uint8_t *w, size_t step, const float *x, int64_t ldx, \
-			    int64_t nk, bool first)                                                             \
-	{                                                                                                       \
-		tile_f32(out, ld, w, step, x, ldx, nk, first, C, R);                                            \
 	}
 #if VEC_COLS == 6
 #define TILES(M, ...) M(1, __VA_ARGS__) M(2, __VA_ARGS__) M(3, __VA_ARGS__) M(4, __VA_ARGS__) \
@@ -143,24 +110,12 @@ typedef void tile_f32_fn(float *out, int64_t ld, const uint8_t *w, size_t step, 
 #else
 #define TILES(M, ...) M(1, __VA_ARGS__) M(2, __VA_ARGS__)
 #endif
-#if VEC_COLS_F32 == 12
-#define TILES_F32(M, ...) M(1, __VA_ARGS__) M(2, __VA_ARGS__) M(3, __VA_ARGS__) M(4, __VA_ARGS__) \
-	M(5, __VA_ARGS__) M(6, __VA_ARGS__) M(7, __VA_ARGS__) M(8, __VA_ARGS__) M(9, __VA_ARGS__) \
-	M(10, __VA_ARGS__) M(11, __VA_ARGS__) M(12, __VA_ARGS__)
-#elif VEC_COLS_F32 == 6
-#define TILES_F32(M, ...) M(1, __VA_ARGS__) M(2, __VA_ARGS__) M(3, __VA_ARGS__) M(4, __VA_ARGS__) \
-	M(5, __VA_ARGS__) M(6, __VA_ARGS__)
-#else
-#define TILES_F32(M, ...) M(1, __VA_ARGS__) M(2, __VA_ARGS__)
-#endif
 #define TILE_(C, name, groups, mins, wide) TILE(name, C, groups, mins, wide)
-#define TILE_F32_(C, name, R) TILE_F32(name, C, R)
 #define NAME_(C, name) name##C,
 TILES(TILE_, tile_zero_, 1, 0, 0)
 TILES(TILE_, tile_min_, 1, 1, 0)
 TILES(TILE_, tile_zero16_, 2, 0, 0)
 TILES(TILE_, tile_min16_, 2, 1, 0)
-TILES_F32(TILE_F32_, tile_f32_, P)
 static tile_fn *const tiles_zero[] = { TILES(NAME_, tile_zero_) };
 static tile_fn *const tiles_min[] = { TILES(NAME_, tile_min_) };
 static tile_fn *const tiles_zero16[] = { TILES(NAME_, tile_zero16_) };
@@ -170,13 +125,6 @@ TILES(TILE_, tile_wide_, 1, 0, 1)
 static tile_fn *const tiles_wide[] = { TILES(NAME_, tile_wide_) };
 #else
 #define tiles_wide tiles_zero
-#endif
-static tile_f32_fn *const tiles_f32[] = { TILES_F32(NAME_, tile_f32_) };
-#if VEC_PANELS > 1 /* attention's values, where 16 lanes remain */
-TILES_F32(TILE_F32_, tile_f32_one_, 1)
-static tile_f32_fn *const tiles_f32_one[] = { TILES_F32(NAME_, tile_f32_one_) };
-#else
-#define tiles_f32_one tiles_f32
 #endif
 
 #include "kern/kern_unpack_impl.h"

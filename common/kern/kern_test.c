@@ -533,7 +533,7 @@ struct attn_case {
 	float sink[64];
 };
 
-/* n_pos positions in pages that lie in no order, keys and values side by side, garbage where nothing is. */
+/* n_pos positions in pages that lie in no order, a page's keys before its values, garbage where nothing is. */
 static void attn_new(struct attn_case *c, uint32_t kv_type, int64_t n_q, int64_t d, int64_t dv, int64_t n_pos)
 {
 	static const uint32_t order[] = { 2, 0, 5, 1, 4, 3, 7, 6 };
@@ -547,11 +547,14 @@ static void attn_new(struct attn_case *c, uint32_t kv_type, int64_t n_q, int64_t
 	c->k = normals(n_pos * d, 1);
 	c->v = normals(n_pos * dv, 1);
 	for (int64_t p = 0; p < n_pos; p++) {
-		char *o = (char *)c->store + (c->page[p / KERN_KV_PAGE] * KERN_KV_PAGE + (size_t)p % KERN_KV_PAGE) * at;
-		kern_kv_store(o, c->k + p * d, kv_type, d);
-		kern_kv_store(o + kb, c->v + p * dv, kv_type, dv);
-		kern_dequant(c->k + p * d, o, kv_type, d);
-		kern_dequant(c->v + p * dv, o + kb, kv_type, dv);
+		char one[4 * 160], *o = (char *)c->store + c->page[p / KERN_KV_PAGE] * KERN_KV_PAGE * at;
+
+		kern_k_store(o, p % KERN_KV_PAGE, c->k + p * d, kv_type, d);
+		o += KERN_KV_PAGE * kb + (size_t)(p % KERN_KV_PAGE) * vb;
+		kern_v_store(o, c->v + p * dv, kv_type, dv);
+		kern_dequant(c->v + p * dv, o, kv_type, dv);
+		kern_v_store(one, c->k + p * d, kv_type, d);
+		kern_dequant(c->k + p * d, one, kv_type, d);
 	}
 	for (int i = 0; i < n_q; i++) {
 		c->hi[i] = (int32_t)(n_pos - n_q / 3 + i / 3);
@@ -559,8 +562,8 @@ static void attn_new(struct attn_case *c, uint32_t kv_type, int64_t n_q, int64_t
 		c->sink[i] = (float)rng_normal(&rng);
 	}
 	c->a = (struct kern_attn){ .q = c->q, .ld_q = d + 2, .n_q = n_q, .d = d, .dv = dv, .k = c->store,
-				   .v = (char *)c->store + kb, .page = c->page, .k_page = KERN_KV_PAGE * at,
-				   .v_page = KERN_KV_PAGE * at, .k_stride = at, .v_stride = at, .lo = c->lo, .hi = c->hi,
+				   .v = (char *)c->store + KERN_KV_PAGE * kb, .page = c->page, .k_page = KERN_KV_PAGE * at,
+				   .v_page = KERN_KV_PAGE * at, .k_stride = kb, .v_stride = vb, .lo = c->lo, .hi = c->hi,
 				   .kv_type = kv_type, .scale = 0.2f };
 }
 

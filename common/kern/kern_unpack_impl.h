@@ -406,32 +406,3 @@ INLINE void near(float *out, int64_t ld, const uint8_t *p, size_t stride, const 
 		UNROLL for (int i = 0; i < P; i++)
 			vf_store(out + c * ld + 16 * i, acc[i][c]);
 }
-
-/* ---- keys of attention -------------------------------------------------------------------------- */
-
-/* n columns, a multiple of 8; lines of 16 floats. */
-#define UNPACK(name) static void name(uint8_t *out, const uint8_t *p, size_t stride, int64_t n, const uint8_t *pf)
-UNPACK(unpack_f32)
-{
-	for (; n > 0; n -= 4, p += 16, out += 4 * LINE) {
-		vi t[4];
-
-		vi_rows16(t, p, stride);
-		UNROLL for (int j = 0; j < 4; j++)
-			vi_store(out + (size_t)j * LINE, t[j]);
-		ahead(&pf, 4);
-	}
-}
-UNPACK(unpack_f16)
-{
-	for (; n > 0; n -= 8, p += 16, out += 8 * LINE) {
-		vi t[4];
-
-		vi_rows16(t, p, stride);
-		UNROLL for (int j = 0; j < 4; j++) {
-			vf_store(out + (size_t)(2 * j) * LINE, vf_half_lo(t[j]));
-			vf_store(out + (size_t)(2 * j + 1) * LINE, vf_half_lo(vi_shr(t[j], 16)));
-		}
-		ahead(&pf, 4);
-	}
-}

@@ -159,8 +159,8 @@ static void store(struct model *m, const struct layer *y, const struct place *p,
 	if (m->temperature > 0)
 		kern_scale(q, 1 + m->temperature * logf(1 + (float)((uint32_t)w->pos[t] / m->temperature_every)), nq);
 	for (int64_t h = 0; h < y->n_head_kv; h++) {
-		kern_kv_store(p->k + page + (size_t)h * p->k_head + at * p->k_row, k + h * hd, w->kv_type, hd);
-		kern_kv_store(p->v + page + (size_t)h * p->v_head + at * p->v_row, v + h * hv, w->kv_type, hv);
+		kern_k_store(p->k + page + (size_t)h * p->k_head, (int64_t)at, k + h * hd, w->kv_type, hd);
+		kern_v_store(p->v + page + (size_t)h * p->v_head + at * p->v_row, v + h * hv, w->kv_type, hv);
 		memcpy(w->q + (h * w->n + t) * group * hd, q + h * group * hd, (size_t)(group * hd) * sizeof *q);
 	}
 }

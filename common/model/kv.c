@@ -1,6 +1,6 @@
 /*
  * kv: the cache of keys and values. A page holds KERN_KV_PAGE positions of all layers: layer by layer its keys and then its
- * values, in each head by head, in each position by position. Pages count who refers to them; a sequence is a list of pages.
+ * values, in each head by head, in each as kern_attn() has them. Pages count who refers to them; a sequence is a list of pages.
  * The memory is mapped whole and gets its pages of the machine as they are first written.
  */
 #include "config.h"
@@ -320,7 +320,7 @@ struct saved {
 	uint32_t crc; /* of the fields above */
 };
 #define SAVED_MAGIC "LLMUKV\n"
-#define SAVED_VERSION 2
+#define SAVED_VERSION 3
 
 static uint32_t saved_crc(const struct saved *h)
 {
@@ -332,7 +332,7 @@ static uint32_t page_crc(int32_t i, const void *p, size_t n)
 	return hash_crc32c(hash_crc32c(0, &i, sizeof i), p, n);
 }
 
-/* Runs of bytes in a page that the first n positions own, others zeroed, so that nothing foreign goes to disk. */
+/* What is in a page behind its first n positions becomes zeros, so that nothing foreign goes to disk. */
 static void clear_rest(const struct model *m, uint8_t *page, int32_t n)
 {
 	for (int32_t i = 0; i < m->info.n_layer; i++) {
@@ -340,11 +340,13 @@ static void clear_rest(const struct model *m, uint8_t *page, int32_t n)
 		uint8_t *p = page + y->kv_at;
 
 		for (int32_t h = 0; h < 2 * y->n_head_kv; h++) {
-			size_t head = kv_head_bytes(m->kv_type, h < y->n_head_kv ? m->head_dim : m->head_dim_v);
-			size_t keep = head / PAGE * (size_t)n;
+			bool key = h < y->n_head_kv;
+			size_t head = kv_head_bytes(m->kv_type, key ? m->head_dim : m->head_dim_v);
+			/* keys lie in a line of all positions for each element, but for Q8_0 */
+			size_t line = key && m->kv_type != GGUF_Q8_0 ? head / (size_t)m->head_dim : head;
 
-			memset(p + keep, 0, head - keep);
-			p += head;
+			for (uint8_t *end = p + head; p < end; p += line)
+				memset(p + line / PAGE * (size_t)n, 0, line - line / PAGE * (size_t)n);
 		}
 	}
 }

@@ -102,7 +102,11 @@ static void bench_attn(int64_t n_q, int64_t d, int64_t n_pos)
 			float x[512];
 			for (int k = 0; k < d; k++)
 				x[k] = (float)rng_normal(&r);
-			kern_kv_store(store + (size_t)i * at + (size_t)j * at / 2, x, 1, d);
+			char *p = store + (size_t)(i / 32) * 32 * at;
+			if (j)
+				kern_v_store(p + 16 * at + (size_t)(i % 32) * at / 2, x, 1, d);
+			else
+				kern_k_store(p, i % 32, x, 1, d);
 		}
 	for (int64_t i = 0; i <= n_pos / 32; i++)
 		page[i] = (uint32_t)i;
@@ -110,8 +114,8 @@ static void bench_attn(int64_t n_q, int64_t d, int64_t n_pos)
 		hi[i] = (int32_t)(n_pos - (n_q - 1 - i) / 3);
 		ops += 4.0 * (double)d * hi[i];
 	}
-	a.q = q, a.k = store, a.v = store + at / 2, a.page = page, a.lo = lo, a.hi = hi;
-	a.k_stride = a.v_stride = at, a.k_page = a.v_page = at * 32;
+	a.q = q, a.k = store, a.v = store + 16 * at, a.page = page, a.lo = lo, a.hi = hi;
+	a.k_stride = a.v_stride = at / 2, a.k_page = a.v_page = at * 32;
 	void *scratch = get_mem(kern_attn_scratch(n_q, d, d));
 	for (int run = 0; run < 20; run++) {
 		double t0 = cpu_s();
@@ -180,7 +184,7 @@ static void bench_rows(void)
 	TIME("gelu_tanh", kern_gelu_tanh(z, x, N_ROW));
 	TIME("softmax", kern_exp_sum(z, kern_max(x, N_ROW), N_ROW));
 	TIME("rope", kern_rope(z, x, y, N_ROW, false));
-	TIME("kv f16", kern_kv_store(q, x, 1, N_ROW));
+	TIME("kv f16", kern_v_store(q, x, 1, N_ROW));
 	kern_act_init(&a, 2, 1, x, N_ROW, N_ROW, 1, q);
 	TIME("prepare", kern_act_prepare(&a, 0, 1));
 	TIME("dot", kern_dot(x, y, N_ROW));
