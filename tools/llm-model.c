@@ -9,7 +9,7 @@
 struct opts {
 	const char *output, *type, *name, *sha256;
 	uint32_t threads, prompt, predict, batch, runs;
-	bool json, keys, tensors, names;
+	bool json, keys, tensors, names, fit;
 };
 
 #define NUM(k, l, nm, a, m, vb, hlp, lo, hi)                                                       \
@@ -28,6 +28,7 @@ static const struct cli_opt options[] = {
 	  .offset = offsetof(struct opts, type),
 	  .given = CLI_NOT_KEPT,
 	  .verbs = " import quantize " },
+	OPT(FLAG, 0, "fit", NULL, fit, " quantize ", "an encoder in q8_0: round its weights by what they meet"),
 	OPT(STR, 0, "name", "NAME", name, " import ", "the model's own name [the folder's]"),
 	OPT(STR, 0, "sha256", "HEX", sha256, " verify ", "the digest that the file must have"),
 	OPT(FLAG, 0, "keys", NULL, keys, " show ", "the keys of the file, one a line"),
@@ -479,7 +480,7 @@ static int make(struct cli *c, const struct opts *o, struct err *e)
 		return cli_usage(e, "quantize needs --type TYPE");
 	if (os_pool_new(&pool, o->threads ? o->threads : os_cpus(), e))
 		return -1;
-	r = llm_quantize(c->operands[0], c->operands[1], o->type, pool, &watch, e);
+	r = llm_quantize(c->operands[0], c->operands[1], o->type, o->fit, pool, &watch, e);
 	os_pool_free(pool);
 	return r;
 }

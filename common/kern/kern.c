@@ -83,7 +83,7 @@ enum kern_form kern_form(uint32_t type)
 	return type == T_F32 || type == T_F16 ? KERN_F32 : type == T_BF16 ? KERN_BF16 : KERN_INT8;
 }
 
-size_t kern_act_bytes(uint32_t weight_type, int parts, int64_t cols, int64_t n)
+size_t kern_act_bytes(uint32_t weight_type, enum kern_depth depth, int64_t cols, int64_t n)
 {
 	switch (kern_form(weight_type)) {
 	case KERN_F32:
@@ -91,14 +91,14 @@ size_t kern_act_bytes(uint32_t weight_type, int parts, int64_t cols, int64_t n)
 	case KERN_BF16:
 		return kern_lines(cols, 2) * (size_t)n;
 	default:
-		return (size_t)n * (kern_act_stride(cols) * (size_t)parts + (parts > 1 ? 4 * kern_mask_words(cols) : 0));
+		return (size_t)n * (depth == KERN_8_BITS ? kern_act_stride(cols) : 2 * kern_act_stride(cols) + 4 * kern_mask_words(cols));
 	}
 }
 
-void kern_act_init(struct kern_act *a, uint32_t weight_type, int parts, const float *x, int64_t ld, int64_t cols,
+void kern_act_init(struct kern_act *a, uint32_t weight_type, enum kern_depth depth, const float *x, int64_t ld, int64_t cols,
 		   int64_t n, void *mem)
 {
-	*a = (struct kern_act){ .x = x, .ld = ld, .q = mem, .cols = cols, .n = n, .parts = parts, .form = kern_form(weight_type) };
+	*a = (struct kern_act){ .x = x, .ld = ld, .q = mem, .cols = cols, .n = n, .depth = depth, .form = kern_form(weight_type) };
 }
 
 void kern_act_prepare(struct kern_act *a, int64_t from, int64_t to)

@@ -60,23 +60,24 @@ struct kern_mat {
 };
 /*
  * Activations prepared once for a matrix's type and shared by all matrices that read them (Q, K and V; gate and up).
- * Int8 products read them in 8 bits (parts 1). With parts 2 (encoders, whose vectors are compared to the fourth digit) blocks
- * of 32 that stand out of their column keep a second part, 15 bits in all: a few in a hundred, which would else lose most, since
- * one large element makes the steps of all coarse. Memory is the caller's: kern_act_bytes(type, parts, cols, n).
+ * Int8 products read them in 8 bits, in blocks of 32 with one scale. A second part, of what the first one leaves, makes 15
+ * bits: for encoders, whose vectors are compared to the fourth digit. Blocks that stand out of their column, a few in a hundred,
+ * lose most without it, since one large element makes the steps of all coarse. Memory is the caller's: kern_act_bytes().
  */
+enum kern_depth { KERN_8_BITS, KERN_8_OR_15_BITS /* 15 in blocks that stand out */, KERN_15_BITS };
 enum kern_form { KERN_F32, KERN_BF16, KERN_INT8 }; /* for weights in F32 or F16, in BF16, quantized */
 struct kern_act {
 	const float *x;   /* [n, ld] f32 */
 	int64_t ld;
 	void *q;          /* the prepared form: n columns; in int8 those of the first part, of the second, and which blocks have one */
 	int64_t cols, n;  /* elements a column, columns */
-	int parts;
+	enum kern_depth depth;
 	enum kern_form form;
 };
 enum kern_form kern_form(uint32_t weight_type);
-size_t kern_act_bytes(uint32_t weight_type, int parts, int64_t cols, int64_t n);
+size_t kern_act_bytes(uint32_t weight_type, enum kern_depth depth, int64_t cols, int64_t n);
 /* Describe; no work yet. In f32 `mem` may be NULL: x is read where it lies, which is slower where columns lie 4 KiB apart. */
-void kern_act_init(struct kern_act *a, uint32_t weight_type, int parts, const float *x, int64_t ld, int64_t cols,
+void kern_act_init(struct kern_act *a, uint32_t weight_type, enum kern_depth depth, const float *x, int64_t ld, int64_t cols,
 		   int64_t n, void *mem);
 /* Quantize columns [from, to): split among workers as they like. */
 void kern_act_prepare(struct kern_act *a, int64_t from, int64_t to);

@@ -283,6 +283,8 @@ static void v_store(void *out, const float *x, uint32_t kv_type, int64_t n)
 	if (kv_type == T_F16)
 		for (int64_t k = 0; k < n; k += 16)
 			vf_half_storen((uint16_t *)out + k, at(x, k, n), n - k < 16 ? n - k : 16);
+	else if (kv_type == T_F32)
+		memcpy(out, x, (size_t)n * 4);
 	else
 		kern_quantize(out, x, kv_type, n, NULL);
 }

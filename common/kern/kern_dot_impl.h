@@ -139,6 +139,14 @@ static inline int64_t tile_cols(int64_t left, int64_t most)
 	return (left + tiles - 1) / tiles;
 }
 
+INLINE void dot_put(float *out, const float sums[DR], int64_t valid)
+{
+	if (valid == DR)
+		memcpy(out, sums, DR * 4); /* a move, not a call */
+	else
+		memcpy(out, sums, (size_t)valid * 4);
+}
+
 /* kern_mul() of one type; the sums of a strip's groups are in `kept`. */
 INLINE void dot_strips(float *out, int64_t ld_out, const struct kern_mat *w, const struct kern_act *a, int64_t from, int64_t to,
 		       uint8_t *kept, dot_fn *const *tiles, const uint32_t type)
@@ -172,7 +180,7 @@ INLINE void dot_strips(float *out, int64_t ld_out, const struct kern_mat *w, con
 						tiles[c - 1](sums, rows, x + (size_t)(g + j) * x_ld, x_ld, k, end, w->cols, ahead,
 							     kept + (size_t)(j * KERN_STEP + i * c) * 64);
 						for (int64_t m = 0; m < c && end == w->cols; m++)
-							memcpy(out + (g + j + m) * ld_out + strip + i, sums + m * DR, (size_t)valid * 4);
+							dot_put(out + (g + j + m) * ld_out + strip + i, sums + m * DR, valid);
 					}
 				}
 			}

@@ -262,7 +262,7 @@ static inline uint32_t *act_masks(const struct kern_act *a)
 	return (void *)((uint8_t *)a->q + 2 * kern_act_stride(a->cols) * (size_t)a->n);
 }
 
-/* The second parts of columns [j, j + c) in the n blocks from b on, which lie unpacked: one block of all c where one has it. */
+/* The second parts of columns [j, j + c) in the n blocks from b on, which lie unpacked: blocks of all c where one has it. */
 static void strip_second(const struct strip *s, const struct unpacker *u, const struct kern_act *a, int64_t j, int64_t c, int64_t b,
 			 int64_t n, size_t half)
 {
@@ -273,12 +273,14 @@ static void strip_second(const struct strip *s, const struct unpacker *u, const 
 
 	for (int64_t i = 0; i < c; i++, mask += words)
 		any |= mask[0] | (uint64_t)mask[1] << 32;
-	for (any = any >> b % 32 & ((1u << n) - 1); any; any &= any - 1) {
-		size_t k = (size_t)__builtin_ctzll(any);
+	any = any >> b % 32 & ((1u << n) - 1);
+	while (any) { /* run by run */
+		int k = __builtin_ctzll(any), run = __builtin_ctzll(~(any >> k));
 
 		for (int i = 0; i < KERN_STEP / 16 / P; i++)
-			u->tiles[c - 1](s->out + j * s->ld + 16 * P * i, s->ld, s->unpacked + (size_t)i * half + k * u->rec,
-					q + k * sizeof(struct act32), a_ld, 1, false, u->shift);
+			u->tiles[c - 1](s->out + j * s->ld + 16 * P * i, s->ld, s->unpacked + (size_t)i * half + (size_t)k * u->rec,
+					q + (size_t)k * sizeof(struct act32), a_ld, run, false, u->shift);
+		any &= ~(((1ull << run) - 1) << k);
 	}
 }
 
@@ -302,7 +304,7 @@ static void strip_int8(struct strip *s, const struct unpacker *u, const struct k
 			for (int i = 0; i < KERN_STEP / 16 / P; i++)
 				u->tiles[c - 1](s->out + j * s->ld + 16 * P * i, s->ld, s->unpacked + (size_t)i * half, q, a_ld, n,
 						b == 0, u->shift);
-			if (a->parts > 1)
+			if (a->depth != KERN_8_BITS)
 				strip_second(s, u, a, j, c, b, n, half);
 		}
 	}
@@ -343,7 +345,7 @@ static void mul(float *out, int64_t ld_out, const struct kern_mat *w, const stru
 		s.next = r + KERN_STEP < w->rows ? s.rows + KERN_STEP * s.row_bytes : NULL;
 		s.out = s.valid < KERN_STEP ? (float *)(void *)(s.tail + KERN_TAIL) : out + r;
 		s.ld = s.valid < KERN_STEP ? KERN_STEP : ld_out;
-		if (a->n <= VEC_NEAR && a->parts == 1)
+		if (a->n <= VEC_NEAR && a->depth == KERN_8_BITS)
 			strip_near(&s, u, a);
 		else
 			strip_int8(&s, u, a);
@@ -388,7 +390,7 @@ static void act_column(struct kern_act *a, int64_t j, struct act32 *o, const flo
 
 	for (int64_t k = 0; k < a->cols; k += 16)
 		squares = vf_fma(vf_load(x + k), vf_load(x + k), squares);
-	float most = KERN_STANDS_OUT / 127.0f * __builtin_sqrtf(vf_sum(squares) / (float)a->cols);
+	float most = a->depth == KERN_15_BITS ? 0 : KERN_STANDS_OUT / 127.0f * __builtin_sqrtf(vf_sum(squares) / (float)a->cols);
 	memset(mask, 0, 4 * words);
 	for (int64_t b = 0; b < a->cols / 32; b++) {
 		vf t[2] = { vf_load(x + 32 * b), vf_load(x + 32 * b + 16) };
@@ -431,7 +433,7 @@ static void act_prepare(struct kern_act *a, int64_t from, int64_t to)
 		uint8_t *o = (uint8_t *)a->q + (size_t)j * stride;
 		const float *x = a->x + j * a->ld;
 
-		if (a->parts > 1) {
+		if (a->depth != KERN_8_BITS) {
 			act_column(a, j, (void *)o, x);
 			continue;
 		}

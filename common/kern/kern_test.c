@@ -186,12 +186,12 @@ struct product {
 	struct kern_mat w;
 	float *x, *out;
 	int64_t n, ld;
-	int parts;
+	enum kern_depth depth;
 };
 
 static struct product product_new(size_t t, int64_t rows, int64_t cols, int64_t n)
 {
-	struct product p = { .w = { random_weights(t, rows, cols), types[t].type, rows, cols }, .n = n, .ld = rows + 3, .parts = 1 };
+	struct product p = { .w = { random_weights(t, rows, cols), types[t].type, rows, cols }, .n = n, .ld = rows + 3, .depth = KERN_8_BITS };
 
 	p.x = normals(n * cols, 1);
 	for (int64_t i = 0; i < n * cols; i += 97)
@@ -212,10 +212,10 @@ static void product_run(float *out, const struct product *p, int64_t from, int64
 {
 	struct kern_act a;
 	int64_t n = to - from;
-	void *mem = get_mem(kern_act_bytes(p->w.type, p->parts, p->w.cols, n));
+	void *mem = get_mem(kern_act_bytes(p->w.type, p->depth, p->w.cols, n));
 	void *scratch = get_mem(kern_mul_scratch(&p->w, n));
 
-	kern_act_init(&a, p->w.type, p->parts, p->x + from * p->w.cols, p->w.cols, p->w.cols, n, mem);
+	kern_act_init(&a, p->w.type, p->depth, p->x + from * p->w.cols, p->w.cols, p->w.cols, n, mem);
 	kern_act_prepare(&a, 0, n / 2);
 	kern_act_prepare(&a, n / 2, n);
 	for (int64_t r = 0; r < p->w.rows; r += chunk)
@@ -259,13 +259,13 @@ static bool same_bits(const float *a, const float *b, const struct product *p, i
 static void check_product(struct product *p, const char *isa, float *ref)
 {
 	const char *name = type_name(p->w.type);
-	double most = p->w.type == F32 || p->w.type == F16 ? 1e-11 : p->w.type == BF16 ? 1e-5 : p->parts > 1 ? 1.2e-4 : p->w.rows < 40 ? 1e-3 : 4e-4;
+	double most = p->w.type == F32 || p->w.type == F16 ? 1e-11 : p->w.type == BF16 ? 1e-5 : p->depth == KERN_15_BITS ? 2e-8 : p->depth ? 1.2e-4 : p->w.rows < 40 ? 1e-3 : 4e-4;
 	float *other = get_mem((size_t)(p->n * p->ld) * 4);
 	bool ones = true, some = true;
 
 	product_run(p->out, p, 0, p->n, 64);
 	double err = product_error(p);
-	OK(err < most, "%s %s [%d, %d] x %d, %d parts: NMSE %.2e", isa, name, (int)p->w.rows, (int)p->w.cols, (int)p->n, p->parts, err);
+	OK(err < most, "%s %s [%d, %d] x %d, depth %d: NMSE %.2e", isa, name, (int)p->w.rows, (int)p->w.cols, (int)p->n, (int)p->depth, err);
 	for (int64_t j = 0; j < p->n; j++) {
 		product_run(other, p, j, j + 1, p->w.rows);
 		ones = ones && same_bits(p->out, other, p, j, j + 1);
@@ -292,7 +292,7 @@ static void test_products(void)
 			struct product p = product_new(t, shapes[s][0], cols, shapes[s][2]);
 			float *ref = get_mem((size_t)(p.n * p.ld) * 4);
 
-			p.parts = s == 1 || s == 2 ? 2 : 1; /* one chunk, several */
+			p.depth = s == 1 ? KERN_15_BITS : s == 2 ? KERN_8_OR_15_BITS : KERN_8_BITS; /* one chunk, several */
 			kern_init("scalar", &e);
 			product_run(ref, &p, 0, p.n, 64);
 			memcpy(p.out, ref, (size_t)(p.n * p.ld) * 4);
@@ -317,7 +317,7 @@ static void test_standing_out(void)
 		p.x[i] = i % 331 == 0 ? 60 : i % 97 == 0 ? p.x[i] / 20 : p.x[i];
 	kern_init(NULL, NULL);
 	for (int i = 0; i < 2; i++) {
-		p.parts = 1 + i;
+		p.depth = i ? KERN_8_OR_15_BITS : KERN_8_BITS;
 		product_run(p.out, &p, 0, p.n, 32);
 		err[i] = product_error(&p);
 	}

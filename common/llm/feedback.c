@@ -128,13 +128,13 @@ static int gram(float *h, const struct kern_act *x, const float *weight, int64_t
 	struct kern_mat w = { turned, GGUF_F32, n, x->n };
 	struct kern_act a;
 	void *scratch = aligned_alloc(64, (kern_mul_scratch(&w, n) + 63) / 64 * 64);
-	void *mem = aligned_alloc(64, (kern_act_bytes(GGUF_F32, 1, x->n, n) + 63) / 64 * 64);
+	void *mem = aligned_alloc(64, (kern_act_bytes(GGUF_F32, KERN_8_BITS, x->n, n) + 63) / 64 * 64);
 
 	if (turned && scratch && mem) {
 		for (int64_t t = 0; t < x->n; t++)
 			for (int64_t k = 0; k < n; k++)
 				turned[k * x->n + t] = weight[t] * x->x[t * x->ld + at + k];
-		kern_act_init(&a, GGUF_F32, 1, turned, x->n, x->n, n, mem);
+		kern_act_init(&a, GGUF_F32, KERN_8_BITS, turned, x->n, x->n, n, mem);
 		kern_act_prepare(&a, 0, n);
 		kern_mul(h, n, &w, &a, 0, n, scratch);
 	}

@@ -258,7 +258,8 @@ struct llm_import_opts {
 };
 /* A Hugging Face folder (config.json, tokenizer.json, *.safetensors, 1_Pooling/config.json, …) to one GGUF file. */
 int llm_import(const char *dir, const char *out_path, const struct llm_import_opts *o, struct err *e);
-int llm_quantize(const char *in_path, const char *out_path, const char *type, struct os_pool *pool,
+/* Another type of a file. fit: an encoder's Q8_0 weights are rounded by what they meet in a few texts, not each to the nearest. */
+int llm_quantize(const char *in_path, const char *out_path, const char *type, bool fit, struct os_pool *pool,
 		 const struct llm_watch *watch, struct err *e);
 
 /* ---- speed --------------------------------------------------------------------------------------- */

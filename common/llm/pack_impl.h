@@ -20,8 +20,8 @@ struct pack_model {
 	bool tied; /* no output.weight: token_embd serves as both */
 	uint32_t n_layer;
 	uint32_t n_expert;
-	bool encoder; /* keeps its values (attn_v) and what attention gives (attn_output) in F16 */
-	bool tuned;   /* where weights are rounded by what they read: the values alone, in BF16 */
+	bool encoder; /* keeps its values (attn_v) and what attention gives (attn_output) in BF16 */
+	bool fit;     /* with weights rounded by what they meet, the values alone */
 };
 /* A matrix that may be quantized; norms, biases, positions and the like are not. */
 bool pack_is_weight(struct str name, uint32_t n_dims);

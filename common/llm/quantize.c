@@ -17,7 +17,7 @@ static int check_source(const struct gguf_tensor *t, uint32_t type, struct err *
 		(int)t->name.n, t->name.p, from->name);
 }
 
-static int copy_keys(struct gguf_writer *w, const struct gguf *g, const struct pack_kind *k,
+static int copy_keys(struct gguf_writer *w, const struct gguf *g, const struct pack_kind *k, bool fit,
 		     struct err *e)
 {
 	bool typed = false;
@@ -26,7 +26,7 @@ static int copy_keys(struct gguf_writer *w, const struct gguf *g, const struct p
 		const struct gguf_key *key = gguf_key_at(g, i);
 
 		if (str_starts(key->name, STR("split.")) ||
-		    str_is(key->name, "general.quantization_version"))
+		    str_is(key->name, "general.quantization_version") || str_is(key->name, "llmu.fitted"))
 			continue;
 		if (str_is(key->name, "general.file_type")) {
 			typed = true;
@@ -37,6 +37,8 @@ static int copy_keys(struct gguf_writer *w, const struct gguf *g, const struct p
 		}
 	}
 	if (!typed && gguf_put_u32(w, "general.file_type", k->file_type, e))
+		return -1;
+	if (fit && gguf_put_bool(w, "llmu.fitted", true, e))
 		return -1;
 	return gguf_put_u32(w, "general.quantization_version", 2, e);
 }
@@ -61,7 +63,7 @@ static int plan(struct pack_item *items, struct arena *a, const struct gguf *g,
 {
 	char key[128];
 	struct pack_model m = {
-		.tuned = f != NULL,
+		.fit = f != NULL,
 		.tied = !gguf_find_tensor(g, "output.weight"),
 		.n_layer = gguf_u32_or(g, arch_key(key, g, "block_count"), 0),
 		.n_expert = gguf_u32_or(g, arch_key(key, g, "expert_count"), 0),
@@ -86,7 +88,7 @@ static int plan(struct pack_item *items, struct arena *a, const struct gguf *g,
 	return 0;
 }
 
-int llm_quantize(const char *in_path, const char *out_path, const char *type, struct os_pool *pool,
+int llm_quantize(const char *in_path, const char *out_path, const char *type, bool fit, struct os_pool *pool,
 		 const struct llm_watch *watch, struct err *e)
 {
 	const struct pack_kind *k;
@@ -106,14 +108,18 @@ int llm_quantize(const char *in_path, const char *out_path, const char *type, st
 		goto out;
 	}
 	pack_say(watch, "%zu tensors of %s", gguf_n_tensors(g), in_path);
-	if (is_encoder(g) && k->type == GGUF_Q8_0) {
+	if (fit && (!is_encoder(g) || k->type != GGUF_Q8_0)) {
+		err_set(e, ERR_USAGE, "--fit is for encoders and q8_0: %s is %s", in_path, is_encoder(g) ? "to get another type" : "a decoder");
+		goto out;
+	}
+	if (fit) {
 		pack_say(watch, "reading a few texts with %s, to round its weights by what they meet", in_path);
 		if (feedbacks_learn(&f, g, pool, e)) {
 			err_wrap(e, "%s", in_path);
 			goto out;
 		}
 	}
-	if (plan(items, &a, g, k, f, e) || gguf_writer_new(&w, out_path, e) || copy_keys(w, g, k, e) ||
+	if (plan(items, &a, g, k, f, e) || gguf_writer_new(&w, out_path, e) || copy_keys(w, g, k, fit, e) ||
 	    pack_declare(w, items, gguf_n_tensors(g), e)) {
 		err_wrap(e, "%s", in_path);
 		goto out;

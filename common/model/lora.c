@@ -201,7 +201,7 @@ static void down(float *t, const struct lora *r, const float *x, int64_t ld, int
 {
 	struct kern_act a;
 
-	kern_act_init(&a, GGUF_F32, 1, x, ld, r->a.cols, n, NULL);
+	kern_act_init(&a, GGUF_F32, KERN_8_BITS, x, ld, r->a.cols, n, NULL);
 	kern_mul(t, r->rank, &r->a, &a, 0, r->rank, scratch);
 	kern_scale(t, r->scale, n * r->rank);
 }
@@ -212,7 +212,7 @@ static void up(float *out, int64_t ld, const struct lora *r, const float *t, int
 {
 	struct kern_act a;
 
-	kern_act_init(&a, GGUF_F32, 1, t, r->rank, r->rank, n, NULL);
+	kern_act_init(&a, GGUF_F32, KERN_8_BITS, t, r->rank, r->rank, n, NULL);
 	for (int64_t at = from; at < to; at += BLOCK) {
 		int64_t rows = to - at < BLOCK ? to - at : BLOCK;
 		struct kern_mat b = { (const float *)r->b.data + at * r->rank, GGUF_F32, rows, r->rank };

@@ -25,17 +25,19 @@ static void describe(struct model *m)
 }
 
 /*
- * The products of a model whose vectors are compared keep 15 bits of what stands out: see KERN_STANDS_OUT.
+ * How deep the products of a model whose vectors are compared read. 1 - least cosine of 1050 texts, MiniLM in Q8_0, values
+ * and attention's output in BF16: 8 bits 5.1e-4 where nothing stands out, 15 bits 4.7e-4; with fitted weights, which lose
+ * half, 3.1e-4 with the first.
  */
-static void widen(struct model *m)
+static void deepen(struct model *m, enum kern_depth depth)
 {
 	for (int32_t i = 0; i < m->info.n_layer; i++) {
 		struct layer *y = &m->layers[i];
 
-		y->q.wide = y->k.wide = y->v.wide = y->o.wide = true;
-		y->gate.wide = y->up.wide = y->down.wide = true;
+		y->q.depth = y->k.depth = y->v.depth = y->o.depth = depth;
+		y->gate.depth = y->up.depth = y->down.depth = depth;
 	}
-	m->dense[0].wide = m->dense[1].wide = m->cls.wide = m->cls_out.wide = true;
+	m->dense[0].depth = m->dense[1].depth = m->cls.depth = m->cls_out.depth = depth;
 }
 
 static int check_opts(const struct model_opts *o, struct err *e)
@@ -73,7 +75,7 @@ int model_open(struct model **out, const struct gguf *g, struct os_pool *pool, c
 		m->info.pooling = (enum model_pooling)o->pooling;
 	describe(m);
 	if (m->info.embeds)
-		widen(m);
+		deepen(m, gguf_bool_or(g, "llmu.fitted", false) ? KERN_8_OR_15_BITS : KERN_15_BITS);
 	if (m->info.pooling == MODEL_POOL_RANK && !m->cls_out.w.data) {
 		err_set(e, ERR_OPEN, "the model is no reranker: it has no head that scores pairs of texts (cls.output); "
 			"a cross-encoder does, bge-reranker or ms-marco-MiniLM say");

@@ -29,7 +29,7 @@ struct lin { /* out [rows] = w [rows, cols] x + b; data NULL: none; b may be NUL
 	struct kern_mat w;
 	const float *b;
 	const struct lora *lora;
-	bool wide; /* its inputs keep a second part (kern_act) */
+	enum kern_depth depth; /* of its inputs */
 };
 struct experts { /* matrices and biases of expert 0; those of expert i lie i steps behind */
 	struct lin router;

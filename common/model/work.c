@@ -218,7 +218,7 @@ void work_add_spans(struct work *w, int32_t from, int32_t n, int32_t pos, const 
 
 static bool same_form(const struct lin *a, const struct lin *b)
 {
-	return kern_form(a->w.type) == kern_form(b->w.type) && a->wide == b->wide;
+	return kern_form(a->w.type) == kern_form(b->w.type) && a->depth == b->depth;
 }
 
 /* The forms that matrices w (those that are there) read: one matrix of each. */
@@ -241,7 +241,7 @@ static int forms(const struct lin *of[3], const struct lin *const *w, int n_w)
 
 static size_t form_bytes(const struct lin *w, int64_t n)
 {
-	return (kern_act_bytes(w->w.type, 1 + w->wide, w->w.cols, n) + 63) & ~(size_t)63;
+	return (kern_act_bytes(w->w.type, w->depth, w->w.cols, n) + 63) & ~(size_t)63;
 }
 
 size_t acts_bytes(const struct lin *const *w, int n_w, int64_t n)
@@ -261,7 +261,7 @@ void acts_init(struct acts *s, const struct lin *const *w, int n_w, const float 
 	for (int i = 0; i < s->n; i++) {
 		const struct lin *l = s->of[i];
 
-		kern_act_init(&s->a[i], l->w.type, 1 + l->wide, x, ld, l->w.cols, n, mem);
+		kern_act_init(&s->a[i], l->w.type, l->depth, x, ld, l->w.cols, n, mem);
 		mem += form_bytes(l, n);
 	}
 }

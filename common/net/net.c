@@ -125,17 +125,18 @@ static int lane_new(struct net *n, struct err *e)
 	bad |= n->curl->curl_multi_setopt(l->multi, CURLMOPT_SOCKETDATA, l);
 	bad |= n->curl->curl_multi_setopt(l->multi, CURLMOPT_TIMERFUNCTION, on_timer);
 	bad |= n->curl->curl_multi_setopt(l->multi, CURLMOPT_TIMERDATA, l);
-	n->curl->curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, (long)NET_LANE); /* kept while they are idle */
+	if (l->index) /* kept while they are idle; in the first lane curl keeps four times its requests */
+		n->curl->curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, (long)NET_LANE);
 	return bad ? err_set(e, ERR_INTERNAL, "libcurl refuses an option") : 0;
 }
 
-struct net_lane *net_lane(struct net *n, struct err *e)
+struct net_lane *net_lane(struct net *n, bool tls, struct err *e)
 {
-	size_t at = n->n_handles / NET_LANE % NET_LANES;
+	size_t at = tls ? 0 : 1 + n->n_handles++ / NET_LANE % (NET_LANES - 1);
 
-	if (at == n->n_lanes && lane_new(n, e))
-		return NULL;
-	n->n_handles++;
+	while (n->n_lanes <= at)
+		if (lane_new(n, e))
+			return NULL;
 	return n->lanes[at];
 }
 

@@ -64,7 +64,7 @@ struct net {
 	const struct net_curl *curl;
 	struct net_lane *lanes[NET_LANES];
 	unsigned n_lanes;
-	uint64_t n_handles;        /* made so far */
+	uint64_t n_handles;        /* without TLS, made so far */
 	int poll;                  /* epoll: curl's sockets */
 	struct net_fd *fds;        /* [n_fds] */
 	size_t n_fds;
@@ -119,8 +119,8 @@ static inline int64_t net_unix_ms(const struct net *n)
 }
 void net_move(struct net_list *to, struct net_flight *f);
 
-/* The lane of one more handle; NULL and e set: it cannot be made. */
-struct net_lane *net_lane(struct net *n, struct err *e);
+/* The lane of one more handle; NULL and e set: it cannot be made. With TLS the first for all: by HTTP/2 they share connections. */
+struct net_lane *net_lane(struct net *n, bool tls, struct err *e);
 /* A connection's descriptor is new, or about to be closed. -1: no memory. */
 int net_fd_new(struct net *n, int fd);
 void net_fd_gone(struct net *n, int fd);

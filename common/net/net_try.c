@@ -311,7 +311,7 @@ static struct net_try *try_new(struct net *n, struct net_target_state *s, struct
 	buf_init(&t->own_text, (size_t)64 << 10);
 	snprintf(t->no_expect, sizeof t->no_expect, "Expect:");
 	t->easy = n->curl->curl_easy_init();
-	t->lane = net_lane(n, e);
+	t->lane = net_lane(n, !strncmp(s->url, "https:", 6), e);
 	if (t->lane && !t->easy)
 		err_nomem(e);
 	if (!t->lane || !t->easy || fixed_options(t, e)) {

@@ -48,7 +48,7 @@ static void bench_mul(uint32_t type, const char *name, int64_t rows, int64_t col
 	struct rng r = { 1, 0, 0 };
 	uint8_t *data = get_mem(size * copies);
 	float *x = get_mem((size_t)(n * cols) * 4), *out = get_mem((size_t)(n * rows) * 4);
-	void *mem = get_mem(kern_act_bytes(type, 1, cols, n) + 64), *scratch = get_mem(kern_mul_scratch(&w, n));
+	void *mem = get_mem(kern_act_bytes(type, KERN_8_BITS, cols, n) + 64), *scratch = get_mem(kern_mul_scratch(&w, n));
 	double best = 1e9, prep = 1e9, spent = 0;
 
 	for (size_t i = 0; i + 8 <= size; i += 8) {
@@ -59,7 +59,7 @@ static void bench_mul(uint32_t type, const char *name, int64_t rows, int64_t col
 		memcpy(data + c * size, data, size);
 	for (int64_t i = 0; i < n * cols; i++)
 		x[i] = (float)rng_normal(&r);
-	kern_act_init(&a, type, 1, x, cols, cols, n, mem);
+	kern_act_init(&a, type, KERN_8_BITS, x, cols, cols, n, mem);
 	for (int run = 0; run < 3 || (spent < 0.3 && run < (hot ? 2000 : 200)); run++) {
 		double t0 = cpu_s();
 		kern_act_prepare(&a, 0, n);
@@ -185,7 +185,7 @@ static void bench_rows(void)
 	TIME("softmax", kern_exp_sum(z, kern_max(x, N_ROW), N_ROW));
 	TIME("rope", kern_rope(z, x, y, N_ROW, false));
 	TIME("kv f16", kern_v_store(q, x, 1, N_ROW));
-	kern_act_init(&a, 2, 1, x, N_ROW, N_ROW, 1, q);
+	kern_act_init(&a, 2, KERN_8_BITS, x, N_ROW, N_ROW, 1, q);
 	TIME("prepare", kern_act_prepare(&a, 0, 1));
 	TIME("dot", kern_dot(x, y, N_ROW));
 }

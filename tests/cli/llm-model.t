@@ -79,6 +79,15 @@ ok $? 'the same bytes'
 status 0 'the same type again is a copy' llm-model quantize q8.gguf q8c.gguf --type q8_0
 cmp -s q8.gguf q8c.gguf
 ok $? 'byte for byte'
+status 0 'weights rounded by what they meet' llm-model quantize "$bert" fit.gguf --type q8_0 --fit
+status 0 'the same with one thread' llm-model quantize "$bert" fit1.gguf --type q8_0 --fit -t 1
+cmp -s fit.gguf fit1.gguf && ! cmp -s fit.gguf q8.gguf
+ok $? 'are the same on any number of threads, and others than the nearest'
+has_key() { llm-model show --keys "$1" | grep -q '^llmu.fitted'; }
+has_key fit.gguf && ! has_key q8.gguf && llm-model quantize -q fit.gguf fit2.gguf --type q8_0 && ! has_key fit2.gguf
+ok $? 'the file says so, and one made of it does not'
+status 2 'no fitting of other types' llm-model quantize "$bert" x.gguf --type q4_0 --fit
+has "$scratch/err" 'fit is for encoders and q8_0' 'says for what it is'
 status 2 'an unknown type' llm-model quantize "$bert" x.gguf --type q9
 has "$scratch/err" 'none of f32 f16' 'the types are listed'
 status 2 'no type' llm-model quantize "$bert" x.gguf
