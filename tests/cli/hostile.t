@@ -152,4 +152,32 @@ is "$(sed -n '1s/"message":"[^"]*"/M/p' failed)" \
 	"and keeps what it was"
 is "$(grep -c '"was"' failed)" 1 "another record has none of it"
 
+# a model file that changes while it is read: `changes COMMAND` between two records
+changes() {
+	cp "$model" mine.gguf
+	rm -f asked
+	mkfifo asked
+	llm-generate -m ./mine.gguf --raw --temp 0 -n 4 -j 1 -o answers asked 2>err &
+	pid=$!
+	exec 3>asked
+	echo '{"id":1,"prompt":"a b"}' >&3
+	n=0
+	until [ -s answers ] || [ $n -ge 100 ]; do
+		sleep 0.1
+		n=$((n + 1))
+	done
+	$1 mine.gguf
+	echo '{"id":2,"prompt":"a b"}' >&3
+	exec 3>&-
+	wait $pid
+	got=$?
+}
+another() { echo no model >other && mv other "$1"; }
+empty() { : >"$1"; }
+changes another
+is "$got $(sed 's/.*"output":"\([^"]*\)".*/\1/' answers | sort -u | wc -l) $(wc -l <answers)" "0 1 2" "a model file that is replaced: the old one goes on"
+changes empty
+is "$got $(wc -l <answers)" "5 1" "a model file that shrinks is status 5, what was answered is out"
+has err "mine.gguf: the file shrank" "and named"
+
 done_testing
