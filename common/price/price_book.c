@@ -117,16 +117,17 @@ int price_book_default(struct price_book **out, struct err *e)
 	*out = NULL;
 	buf_init(&b, 65536);
 	buf_addf(&b, "%s/prices.ndjson", folder ? folder : LLMU_DATADIR);
-	if (!buf_check(&b, e) && access(b.p, F_OK))
+	if (buf_check(&b, e))
+		goto out;
+	if (access(b.p, F_OK)) {
 		err_set(e, ERR_OPEN,
 			"no prices at %.300s: install the tools, or let LLMU_DATADIR be the data "
 			"folder of the source tree",
 			b.p);
-	else if (b.p)
-		rc = price_book_new(out, e) || price_book_load(*out, b.p, e) ||
-				     (more && price_book_load(*out, more, e))
-			     ? -1
-			     : 0;
+		goto out;
+	}
+	rc = price_book_new(out, e) || price_book_load(*out, b.p, e) || (more && price_book_load(*out, more, e)) ? -1 : 0;
+out:
 	buf_release(&b);
 	return rc;
 }
