@@ -142,7 +142,8 @@ static struct place layer_place(const struct model *m, const struct layer *y)
 	return p;
 }
 
-/* Keys and values of token t into its page; queries into w->q as [KV head, token, head of the group, head_dim]. */
+/* Keys and values of token t into its page; queries into w->q as [KV head, token, head of the group, head_dim],
+ * but those of groups of one stay where they are. */
 static void store(struct model *m, const struct layer *y, const struct place *p, const struct span *s, int64_t t)
 {
 	struct work *w = m->work;
@@ -161,7 +162,8 @@ static void store(struct model *m, const struct layer *y, const struct place *p,
 	for (int64_t h = 0; h < y->n_head_kv; h++) {
 		kern_k_store(p->k + page + (size_t)h * p->k_head, (int64_t)at, k + h * hd, w->kv_type, hd);
 		kern_v_store(p->v + page + (size_t)h * p->v_head + at * p->v_row, v + h * hv, w->kv_type, hv);
-		memcpy(w->q + (h * w->n + t) * group * hd, q + h * group * hd, (size_t)(group * hd) * sizeof *q);
+		if (group > 1)
+			memcpy(w->q + (h * w->n + t) * group * hd, q + h * group * hd, (size_t)(group * hd) * sizeof *q);
 	}
 }
 
@@ -212,6 +214,10 @@ static void attend(struct model *m, unsigned worker, const struct layer *y, cons
 		sees(m, y, s, s->pos + (int32_t)(i / group), &mem->lo[i - from], &mem->hi[i - from]);
 		if (y->sinks)
 			mem->sink[i - from] = y->sinks[h * group + i % group];
+	}
+	if (group == 1) {
+		a.ld_q = (int64_t)y->n_head * (2 * m->head_dim + m->head_dim_v);
+		a.q = w->qkv + (s->from + from) * a.ld_q + h * m->head_dim;
 	}
 	kern_attn(w->att + row * m->head_dim_v, m->head_dim_v, &a, mem->attn);
 }
