@@ -5,7 +5,7 @@
 #include "base/base.h"
 
 #define UNI_MAX 0x110000u
-#define UNI_BLOCK 64u
+#define UNI_BLOCK 128u
 
 /* General categories as bits of a class word, so that a set of them is one mask. */
 enum {
