@@ -28,6 +28,25 @@
 _Static_assert(KERN_UNPACKED + KERN_TAIL >= KERN_STEP * DOT_GROUP * 64, "the sums of a strip fit");
 _Static_assert(KERN_STEP % DR == 0, "tiles of rows fill a strip");
 
+/* Two words that a set may have better: it says so by a macro of the word's name. */
+#ifndef vf_dot_bf16
+/* acc + a b of 16 pairs of BF16: the odd element of a pair first. Denormals may count as zeros. */
+INLINE vf vf_dot_bf16(vf acc, vi a, vi b)
+{
+	vi odd = vi_set1((int)0xffff0000);
+
+	acc = vf_fma(vf_cast(vi_and(a, odd)), vf_cast(vi_and(b, odd)), acc);
+	return vf_fma(vf_cast(vi_shl(a, 16)), vf_cast(vi_shl(b, 16)), acc);
+}
+#endif
+#ifndef vf_sums
+INLINE void vf_sums(float out[DR], const vf a[DR])
+{
+	UNROLL for (int r = 0; r < DR; r++)
+		out[r] = vf_sum(a[r]);
+}
+#endif
+
 /* Elements that 64 bytes of activations hold. */
 INLINE int64_t dot_step(const uint32_t type)
 {
@@ -68,7 +87,7 @@ INLINE void dot_rest(vf acc[DR][VEC_DOT_COLS], const uint8_t *const row[DR], con
 
 /*
  * Rows w[0..DR) times C columns, x_ld bytes apart, from element `from` to `to`. `kept` [DR][C] has the sums in 16 lanes of what
- * came before (`from` > 0) and gets those so far; NULL: this is all. At the end, out[c * DR + r].
+ * came before (`from` > 0) and gets those so far (`to` < cols). At the end, out[c * DR + r].
  */
 INLINE void dot_tile(float *out, const uint8_t *const w[DR], const uint8_t *x, size_t x_ld, int64_t from, int64_t to,
 		     int64_t cols, size_t ahead, uint8_t *kept, const uint32_t type, const int C)
@@ -147,43 +166,57 @@ INLINE void dot_put(float *out, const float sums[DR], int64_t valid)
 		memcpy(out, sums, (size_t)valid * 4);
 }
 
-/* kern_mul() of one type; the sums of a strip's groups are in `kept`. */
-INLINE void dot_strips(float *out, int64_t ld_out, const struct kern_mat *w, const struct kern_act *a, int64_t from, int64_t to,
-		       uint8_t *kept, dot_fn *const *tiles, const uint32_t type)
-{
-	const uint8_t *x = a->q ? a->q : (const void *)a->x;
-	size_t x_ld = a->q ? kern_lines(a->cols, type == T_BF16 ? 2 : 4) : (size_t)a->ld * 4;
-	int64_t n = a->n;
-	size_t stride = kern_row_bytes(type, w->cols);
-	int64_t per = DOT_PASS / 64 * dot_step(type), passes = n > VEC_DOT_COLS ? (w->cols + per - 1) / per : 1;
-	size_t ahead = DR * stride; /* the next tile's rows, or what comes after them */
+/* A product of one type in work. */
+struct dots {
+	float *out;
+	int64_t ld_out;
+	const uint8_t *rows, *x;
+	size_t stride, x_ld, ahead;
+	int64_t to, cols;
+	uint8_t *kept; /* sums of a strip's group */
+	dot_fn *const *tiles;
+};
 
-	while (ahead < 8192)
-		ahead += DR * stride;
+/* The strip from row `strip` on times columns [g, g + n), elements [k, end). */
+static void dot_pass(const struct dots *d, int64_t strip, int64_t g, int64_t n, int64_t k, int64_t end)
+{
 	float sums[DR * VEC_DOT_COLS];
 
+	for (int64_t j = 0, c; j < n; j += c) {
+		c = tile_cols(n - j, VEC_DOT_COLS);
+		for (int64_t i = 0; i < KERN_STEP && strip + i < d->to; i += DR) {
+			int64_t valid = d->to - strip - i < DR ? d->to - strip - i : DR;
+			const uint8_t *rows[DR];
+
+			for (int64_t r = 0; r < DR; r++)
+				rows[r] = d->rows + (size_t)(strip + i + (r < valid ? r : 0)) * d->stride;
+			d->tiles[c - 1](sums, rows, d->x + (size_t)(g + j) * d->x_ld, d->x_ld, k, end, d->cols, d->ahead,
+					d->kept + (size_t)(j * KERN_STEP + i * c) * 64);
+			for (int64_t m = 0; m < c && end == d->cols; m++)
+				dot_put(d->out + (g + j + m) * d->ld_out + strip + i, sums + m * DR, valid);
+		}
+	}
+}
+
+/* kern_mul() of one type. */
+static void dot_strips(float *out, int64_t ld_out, const struct kern_mat *w, const struct kern_act *a, int64_t from, int64_t to,
+		       uint8_t *kept, dot_fn *const *tiles)
+{
+	struct dots d = { .out = out, .ld_out = ld_out, .rows = w->data, .x = a->q ? a->q : (const void *)a->x,
+			  .stride = kern_row_bytes(w->type, w->cols),
+			  .x_ld = a->q ? kern_lines(a->cols, w->type == T_BF16 ? 2 : 4) : (size_t)a->ld * 4, .to = to,
+			  .cols = w->cols, .kept = kept, .tiles = tiles };
+	int64_t per = DOT_PASS / 64 * dot_step(w->type), passes = a->n > VEC_DOT_COLS ? (w->cols + per - 1) / per : 1;
+
+	do /* the next tile's rows, or what comes after them */
+		d.ahead += DR * d.stride;
+	while (d.ahead < 8192);
 	per = ((w->cols + passes - 1) / passes + 31) / 32 * 32;
 	for (int64_t strip = from; strip < to; strip += KERN_STEP)
-		for (int64_t g = 0; g < n; g += DOT_GROUP)
-			for (int64_t k = 0, end; k < w->cols; k = end) {
-				int64_t left = n - g < DOT_GROUP ? n - g : DOT_GROUP;
-
-				end = k + per < w->cols ? k + per : w->cols;
-				for (int64_t j = 0, c; j < left; j += c) {
-					c = tile_cols(left - j, VEC_DOT_COLS);
-					for (int64_t i = 0; i < KERN_STEP && strip + i < to; i += DR) {
-						int64_t valid = to - strip - i < DR ? to - strip - i : DR;
-						const uint8_t *rows[DR];
-
-						for (int64_t r = 0; r < DR; r++)
-							rows[r] = (const uint8_t *)w->data + (size_t)(strip + i + (r < valid ? r : 0)) * stride;
-						tiles[c - 1](sums, rows, x + (size_t)(g + j) * x_ld, x_ld, k, end, w->cols, ahead,
-							     kept + (size_t)(j * KERN_STEP + i * c) * 64);
-						for (int64_t m = 0; m < c && end == w->cols; m++)
-							dot_put(out + (g + j + m) * ld_out + strip + i, sums + m * DR, valid);
-					}
-				}
-			}
+		for (int64_t g = 0; g < a->n; g += DOT_GROUP)
+			for (int64_t k = 0; k < w->cols; k += per)
+				dot_pass(&d, strip, g, a->n - g < DOT_GROUP ? a->n - g : DOT_GROUP, k,
+					 k + per < w->cols ? k + per : w->cols);
 }
 
 DOTS(DOT, T_BF16)
@@ -192,5 +225,5 @@ static void mul_bf16(float *out, int64_t ld_out, const struct kern_mat *w, const
 {
 	static dot_fn *const tiles[] = { DOTS(DOT_NAME, T_BF16) };
 
-	dot_strips(out, ld_out, w, a, from, to, scratch, tiles, T_BF16);
+	dot_strips(out, ld_out, w, a, from, to, scratch, tiles);
 }

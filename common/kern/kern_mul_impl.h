@@ -3,7 +3,8 @@
  *
  * A strip of 32 rows is unpacked, up to KERN_CHUNK columns at a time, into lines of 16 rows by 4 bytes (lane = row) and
  * vectors of 16 scales; the unpacked chunk stays in L1 and is multiplied with all columns of activations, VEC_COLS at a
- * time. Up to VEC_NEAR columns are multiplied while it is unpacked, without that detour. An output is one lane: for each group of 32 (or 16) weights, in ascending order,
+ * time. Up to VEC_NEAR columns are multiplied while it is unpacked, without that detour. An output is one lane: for each
+ * group of 32 (or 16) weights, in ascending order,
  *     t = scale * (float)isum;  [t = fma(min, asum, t);]  acc = fma(d, t, acc)
  * with isum exact. All ways do the same, so an output's bits depend on its row and column alone.
  */
@@ -316,12 +317,9 @@ DOTS(DOT, T_F16)
 static void mul_f32(float *out, int64_t ld_out, const struct kern_mat *w, const struct kern_act *a, int64_t from, int64_t to,
 		    void *scratch)
 {
-	static dot_fn *const tiles[] = { DOTS(DOT_NAME, T_F32) }, *const tiles_f16[] = { DOTS(DOT_NAME, T_F16) };
+	static dot_fn *const f32[] = { DOTS(DOT_NAME, T_F32) }, *const f16[] = { DOTS(DOT_NAME, T_F16) };
 
-	if (w->type == T_F32)
-		dot_strips(out, ld_out, w, a, from, to, scratch, tiles, T_F32);
-	else
-		dot_strips(out, ld_out, w, a, from, to, scratch, tiles_f16, T_F16);
+	dot_strips(out, ld_out, w, a, from, to, scratch, w->type == T_F32 ? f32 : f16);
 }
 
 static void mul(float *out, int64_t ld_out, const struct kern_mat *w, const struct kern_act *a, int64_t from, int64_t to,

@@ -87,11 +87,6 @@ FN float vf_sum(vf a)
 	c = _mm_add_ps(c, _mm_movehl_ps(c, c));
 	return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
 }
-FN void vf_sums(float out[2], const vf a[2])
-{
-	for (int r = 0; r < 2; r++)
-		out[r] = vf_sum(a[r]);
-}
 FN float vf_hmax(vf a)
 {
 	__m256 b = _mm256_max_ps(a.l, a.h);
@@ -189,13 +184,6 @@ FN __m256 half_lo(__m256i a)
 	__m256i b = _mm256_packus_epi32(_mm256_and_si256(a, _mm256_set1_epi32(0xffff)), _mm256_setzero_si256());
 
 	return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(b, 0xd8)));
-}
-FN vf vf_dot_bf16(vf acc, vi a, vi b)
-{
-	vi odd = vi_set1((int)0xffff0000);
-
-	acc = vf_fma(vf_cast(vi_and(a, odd)), vf_cast(vi_and(b, odd)), acc);
-	return vf_fma(vf_cast(vi_shl(a, 16)), vf_cast(vi_shl(b, 16)), acc);
 }
 FN vf vf_half_lo(vi a) { return (vf){ half_lo(a.l), half_lo(a.h) }; }
 FN int32_t word(const uint8_t *p)

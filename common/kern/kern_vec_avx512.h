@@ -64,6 +64,7 @@ FN void vf_sums(float out[4], const vf a[4])
 	s = _mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), s);
 	_mm_storeu_ps(out, _mm512_castps512_ps128(s));
 }
+#define vf_sums vf_sums
 FN float vf_hmax(vf a)
 {
 	__m256 b = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
@@ -114,14 +115,7 @@ FN vi vi_bcast(const void *p)
 }
 #ifdef __AVX512BF16__
 FN vf vf_dot_bf16(vf acc, vi a, vi b) { return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b); }
-#else
-FN vf vf_dot_bf16(vf acc, vi a, vi b)
-{
-	vi odd = vi_set1((int)0xffff0000);
-
-	acc = vf_fma(vf_cast(vi_and(a, odd)), vf_cast(vi_and(b, odd)), acc);
-	return vf_fma(vf_cast(vi_shl(a, 16)), vf_cast(vi_shl(b, 16)), acc);
-}
+#define vf_dot_bf16 vf_dot_bf16
 #endif
 FN vf vf_half_lo(vi a) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a)); }
 FN int32_t word(const uint8_t *p)

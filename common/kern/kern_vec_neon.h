@@ -129,11 +129,6 @@ FN float vf_sum(vf a)
 	float32x2_t t = vadd_f32(vget_low_f32(s), vget_high_f32(s));
 	return vget_lane_f32(t, 0) + vget_lane_f32(t, 1);
 }
-FN void vf_sums(float out[2], const vf a[2])
-{
-	for (int r = 0; r < 2; r++)
-		out[r] = vf_sum(a[r]);
-}
 FN float vf_hmax(vf a)
 {
 	float s[4];
@@ -280,13 +275,6 @@ FN vi vi_bcast(const void *p)
 	int32_t x;
 	memcpy(&x, p, 4);
 	return vi_set1(x);
-}
-FN vf vf_dot_bf16(vf acc, vi a, vi b)
-{
-	vi odd = vi_set1((int)0xffff0000);
-
-	acc = vf_fma(vf_cast(vi_and(a, odd)), vf_cast(vi_and(b, odd)), acc);
-	return vf_fma(vf_cast(vi_shl(a, 16)), vf_cast(vi_shl(b, 16)), acc);
 }
 FN vf vf_half_lo(vi a)
 {

@@ -123,12 +123,6 @@ static inline float vf_sum(vf a)
 			a.v[i] += a.v[i + h];
 	return a.v[0];
 }
-/* The same of VEC_DOT_ROWS. */
-static inline void vf_sums(float out[2], const vf a[2])
-{
-	for (int r = 0; r < 2; r++)
-		out[r] = vf_sum(a[r]);
-}
 static inline float vf_hmax(vf a)
 {
 	for (int h = 8; h; h /= 2)
@@ -266,15 +260,6 @@ static inline vi vi_bcast(const void *p)
 	int32_t x;
 	memcpy(&x, p, 4);
 	return vi_set1(x);
-}
-/* acc + a b of 16 pairs of BF16: the odd element of a pair first. Denormals may count as zeros. */
-static inline vf vf_dot_bf16(vf acc, vi a, vi b)
-{
-	EACH {
-		acc.v[i] = fmaf(kern_float(a.u[i] & 0xffff0000), kern_float(b.u[i] & 0xffff0000), acc.v[i]);
-		acc.v[i] = fmaf(kern_float(a.u[i] << 16), kern_float(b.u[i] << 16), acc.v[i]);
-	}
-	return acc;
 }
 /* f16 in the low half of each. */
 static inline vf vf_half_lo(vi a)
